@@ -1,0 +1,321 @@
+"""A `Case`: all the evidence there is about one world, one host or one log. Everything said is computed from it."""
+
+from enum import StrEnum
+
+from commcheck.model.base import Value
+from commcheck.model.phase import Phase, PhaseStatus
+
+
+class Origin(StrEnum):
+    """Which door the evidence came in by."""
+
+    WORLD = "world"  # commcheck started every rank
+    JOINED = "joined"  # somebody else started the ranks; we are one of them, or read what they left
+    STATIC = "static"  # settings and host facts alone
+    LOG = "log"  # text that a job left behind
+
+
+class Ended(StrEnum):
+    """Why the watch over a world stopped."""
+
+    FINISHED = "finished"  # every rank ended by itself, without an error
+    FAILED = "failed"  # at least one rank failed or died
+    STALLED = "stalled"  # nothing moved any more
+    DEADLINE = "deadline"  # still moving when the last deadline passed
+    INTERRUPTED = "interrupted"
+    NOT_RUN = "not-run"
+
+
+# --- facts of a host ------------------------------------------------------------------------------------
+
+
+class Address(Value):
+    """One address of an interface. `family` is "ipv4" or "ipv6", `prefix` its network's length in bits."""
+
+    family: str
+    address: str
+    prefix: int
+
+
+class Interface(Value):
+    """A network interface as the kernel shows it. `carrier`: a cable or peer is there."""
+
+    name: str
+    up: bool
+    carrier: bool
+    loopback: bool
+    mtu: int
+    mac: str = ""
+    addresses: tuple[Address, ...] = ()
+
+
+class Route(Value):
+    """A route; `destination` in CIDR form, "0.0.0.0/0" is the default; `gateway` empty when on link."""
+
+    destination: str
+    gateway: str
+    interface: str
+
+
+class NameLookup(Value):
+    """What a look-up gave. `addresses` in the resolver's order; `error` is empty on success."""
+
+    name: str
+    kind: str  # "forward" or "reverse"
+    addresses: tuple[str, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+
+
+class Limit(Value):
+    """A resource limit; -1 is unlimited. `name` as in `ulimit`: nofile, nproc, memlock, as."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Listener(Value):
+    """A listening TCP socket on a host and, where it could be found, the process that owns it."""
+
+    address: str
+    port: int
+    pid: int | None = None
+    command: str = ""
+    is_store: bool = False  # it answered as a PyTorch TCPStore does
+
+
+class HostFacts(Value):
+    """What is known about one host without starting anything there."""
+
+    host: str
+    hostname: str = ""
+    interfaces: tuple[Interface, ...] = ()
+    routes: tuple[Route, ...] = ()
+    lookups: tuple[NameLookup, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    port_range: tuple[int, int] | None = None  # net.ipv4.ip_local_port_range
+    shm_bytes: int | None = None
+    memory_bytes: int | None = None
+    versions: dict[str, str] = {}  # python, torch, kernel, commcheck, ...
+    backends: tuple[str, ...] = ()  # those that the installed torch offers, where a rank could say
+    not_read: tuple[str, ...] = ()  # facts that could not be read, each with its reason
+
+
+# --- what one rank did ------------------------------------------------------------------------------------
+
+
+class PhaseRecord(Value):
+    """One phase of one rank. `begin` is in seconds since the world was started (monotonic)."""
+
+    phase: Phase
+    status: PhaseStatus
+    begin: float
+    seconds: float
+    note: str = ""
+
+
+class RankError(Value):
+    """The exception that ended a rank, as it was raised."""
+
+    phase: Phase
+    kind: str  # the exception's class name
+    message: str
+
+
+class Collective(Value):
+    """A collective or point-to-point call that a rank issued, in its order; `expected` is what the workload asks for."""
+
+    index: int
+    op: str
+    shape: tuple[int, ...]
+    dtype: str
+    reduce_op: str = ""
+    group: str = ""
+    peer: int | None = None
+    phase: Phase = Phase.VERIFY
+    done: bool = False
+    expected: str = ""  # the workload's own signature of this step; empty where there is none
+
+
+class ValueCheck(Value):
+    """A comparison of a collective's result with its reference value."""
+
+    op: str
+    dtype: str
+    size: int  # elements
+    ok: bool
+    wrong_slots: tuple[int, ...] = ()  # ranks whose contribution came out wrong, where that can be told
+    detail: str = ""
+
+
+class Published(Value):
+    """The address that a rank told the others to connect to."""
+
+    rank: int
+    address: str
+    port: int | None = None
+
+
+class Socket(Value):
+    """A row of the kernel's TCP or UDP table that belongs to the rank's process.
+
+    `state` as `ss` names it ("ESTAB", "SYN-SENT", "LISTEN", ...); queues in bytes."""
+
+    family: str
+    protocol: str
+    local_address: str
+    local_port: int
+    remote_address: str
+    remote_port: int
+    state: str
+    send_queue: int = 0
+    receive_queue: int = 0
+    retransmits: int = 0
+    interface: str = ""
+
+
+class Outcome(StrEnum):
+    """What a probe of ours met."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    TIMED_OUT = "timed-out"
+    UNREACHABLE = "unreachable"  # no route to host or network
+    UNRESOLVED = "unresolved"
+    STALLED = "stalled"  # connected, but the payload did not come through
+    OTHER = "other"
+
+
+class Probe(Value):
+    """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer),
+    "bulk" (64 KiB through a data connection), "name" (a look-up)."""
+
+    kind: str
+    target: str
+    port: int
+    outcome: Outcome
+    peer_rank: int | None = None
+    via: str = ""  # the local address that the kernel chose
+    errno: str = ""
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class PairMeasure(Value):
+    """Latency (seconds, one way) and bandwidth (bytes per second) to one peer, coarse."""
+
+    peer_rank: int
+    latency: float
+    bandwidth: float
+
+
+class ProcessState(Value):
+    """A live process as /proc shows it: `state` is R, S, D, T, Z or X; `cpu` in seconds."""
+
+    state: str
+    threads: int = 0
+    cpu: float = 0.0
+    waiting_in: str = ""
+
+
+class Exit(Value):
+    """How a process ended: an exit code, or a signal's number. `oom`: the kernel's counters say out of memory.
+
+    `by_us`: commcheck ended it after the evidence was taken, so it says nothing about the rank."""
+
+    code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    by_us: bool = False
+
+
+class LogLine(Value):
+    """A line of text. `number` counts from 1 in its source; `rank` where there is a mark."""
+
+    source: str
+    number: int
+    text: str
+    rank: int | None = None
+    seconds: float | None = None
+
+
+class RankRecord(Value):
+    """Everything about one process of the world. `slot` is its place in the launch order, unique even when two
+    processes claim the same rank; `rank` and `world_size` are what its environment claims."""
+
+    slot: int
+    rank: int | None
+    world_size: int | None
+    host: str
+    started: str = ""  # "warm" (forked), "cold" (fresh interpreter), "not-started"
+    started_why: str = ""
+    pid: int | None = None
+    environment: dict[str, str] = {}  # the variables that bear on communication, secrets removed
+    backend: str = ""
+    phases: tuple[PhaseRecord, ...] = ()
+    error: RankError | None = None
+    exit: Exit | None = None
+    process: ProcessState | None = None
+    stack: tuple[str, ...] = ()
+    sockets: tuple[Socket, ...] = ()
+    published: tuple[Published, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    collectives: tuple[Collective, ...] = ()
+    checks: tuple[ValueCheck, ...] = ()
+    pairs: tuple[PairMeasure, ...] = ()
+    members: tuple[tuple[int, int], ...] = ()  # (rank, pid) of every member, as an all-gather showed them
+    output: tuple[LogLine, ...] = ()
+    faults: tuple[str, ...] = ()  # faults made on purpose; for the report's reader, never for a rule
+
+    @property
+    def name(self) -> int:
+        """The number by which to speak of this process: its claimed rank, else its slot."""
+        return self.slot if self.rank is None else self.rank
+
+    def phase(self, phase: Phase) -> PhaseRecord | None:
+        """The record of `phase`, if the rank came to it."""
+        return next((p for p in self.phases if p.phase is phase), None)
+
+    @property
+    def last_phase(self) -> PhaseRecord | None:
+        """The phase that the rank was in when it was last heard of."""
+        return self.phases[-1] if self.phases else None
+
+    @property
+    def finished(self) -> bool:
+        """The rank came through its teardown."""
+        last = self.last_phase
+        return last is not None and last.phase is Phase.TEARDOWN and last.status is PhaseStatus.OK
+
+
+class World(Value):
+    """The world as it was asked for."""
+
+    size: int
+    backend: str
+    master_addr: str = ""
+    master_port: int | None = None
+    store_seconds: float = 1800.0  # torch's own default for store and gloo collectives (torch.distributed.constants)
+
+
+class Case(Value):
+    """All evidence. `complete`: no further process will appear (the launcher has started all, or the join deadline
+    has passed), so an absent rank is a missing one. `expected_slots` is how many processes were to be started."""
+
+    origin: Origin
+    world: World | None = None
+    hosts: tuple[HostFacts, ...] = ()
+    ranks: tuple[RankRecord, ...] = ()
+    lines: tuple[LogLine, ...] = ()
+    environment: dict[str, str] = {}  # for STATIC: the settings of this process
+    complete: bool = True
+    ended: Ended = Ended.NOT_RUN
+    seconds: float = 0.0
+    not_read: tuple[str, ...] = ()  # evidence that could not be had, each with its reason
+
+    def host(self, name: str) -> HostFacts | None:
+        """The facts of one host."""
+        return next((h for h in self.hosts if h.host == name), None)

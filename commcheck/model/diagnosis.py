@@ -1,0 +1,184 @@
+"""What commcheck says: matches, diagnoses, fixes, and the report (contract: schema commcheck/report/1)."""
+
+from enum import StrEnum
+
+from msgspec import field
+
+from commcheck.model.base import Value
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+SCHEMA = "commcheck/report/1"
+
+
+class Verdict(StrEnum):
+    """The three answers. Our own failure is inconclusive, never unhealthy."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Role(StrEnum):
+    """A root cause, or what follows from one."""
+
+    ROOT = "root"
+    CONSEQUENCE = "consequence"
+
+
+class EvidenceKind(StrEnum):
+    """Where a piece of evidence was seen."""
+
+    LOG = "log"
+    PHASE = "phase"
+    SOCKET = "socket"
+    PROBE = "probe"
+    STACK = "stack"
+    FACT = "fact"
+    EXIT = "exit"
+    VALUE = "value"
+
+
+class Evidence(Value):
+    """One observation. `source` names the file, table or probe, `line` its line where it has one."""
+
+    kind: EvidenceKind
+    text: str
+    rank: int | None = None
+    source: str = ""
+    line: int | None = None
+
+
+class Link(Value):
+    """A direction between two ranks or hosts."""
+
+    source: str
+    target: str
+    port: int | None = None
+
+
+class Fix(Value):
+    """A repair as data. Where `set`, `unset` or `args` alone describe it, commcheck can try it; `commands` change a
+    machine and are printed, never run. `verified`: True worked, False did not, None was not tried (`not_tried` says why).
+    `applies_to_ranks` empty: all ranks. `rank_set`: per rank (as text), where the values differ."""
+
+    pattern: FixPattern
+    text: str
+    set: dict[str, str] = {}
+    unset: tuple[str, ...] = ()
+    rank_set: dict[str, dict[str, str]] = {}
+    args: dict[str, str] = {}  # of commcheck preflight: backend, world-size, master-port, ...
+    commands: tuple[str, ...] = ()
+    applies_to_ranks: tuple[int, ...] = ()
+    frequency: str = ""
+    verified: bool | None = None
+    not_tried: str = ""
+
+    @property
+    def changes_settings_only(self) -> bool:
+        """It can be tried on the same world without touching the machine."""
+        return bool(self.set or self.unset or self.args or self.rank_set) and not self.commands
+
+
+class Match(Value):
+    """What a rule found. `symptom` overrides the rule's default where the phase decides it."""
+
+    symptom: Symptom
+    title: str
+    confidence: float
+    ranks: tuple[int, ...] = ()
+    hosts: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[Evidence, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    next: tuple[str, ...] = ()
+
+
+class Diagnosis(Value):
+    """One ranked answer of the report."""
+
+    symptom: Symptom
+    cause: str
+    code: str
+    title: str
+    confidence: float
+    role: Role
+    stage: Stage
+    ranks: tuple[int, ...] = ()
+    hosts: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[Evidence, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+
+
+class RankPhase(Value):
+    """One row of the report's phase table."""
+
+    rank: int
+    slot: int
+    phase: str
+    status: str
+    seconds: float
+
+
+class Placed(Value):
+    """How one rank was placed and started."""
+
+    rank: int
+    slot: int
+    host: str
+    pid: int | None
+    started: str
+    started_why: str = ""
+
+
+class Connection(Value):
+    """A connection that the kernel shows between two ranks' processes, and the interface that carries it."""
+
+    rank: int
+    local: str
+    remote: str
+    interface: str
+    purpose: str  # "store" or "data"
+
+
+class PairRow(Value):
+    """Coarse latency (seconds) and bandwidth (bytes per second) from one rank to another."""
+
+    rank: int
+    peer_rank: int
+    latency: float
+    bandwidth: float
+
+
+class WorldReport(Value):
+    """The world that was really formed, with its proof."""
+
+    size: int
+    backend: str
+    hosts: tuple[str, ...] = ()
+    master: str = ""
+    placed: tuple[Placed, ...] = ()
+    proof: tuple[Connection, ...] = ()
+    distinct_processes: int = 0
+    values_checked: int = 0
+    pairs: tuple[PairRow, ...] = ()
+
+
+class Report(Value):
+    """The JSON report. Field order is the order of printing."""
+
+    schema: str
+    verdict: Verdict
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    world: WorldReport | None
+    phases: tuple[RankPhase, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    not_evaluated: tuple[str, ...]
+    next: tuple[str, ...]
+    replay: str
+    seconds: float
+    notes: tuple[str, ...] = field(default=())
+

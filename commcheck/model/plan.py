@@ -1,0 +1,54 @@
+"""A `Plan`: everything needed to start a world, and nothing that is not. Pure data; `runtime` carries it out."""
+
+from commcheck.model.base import Value
+
+
+class Place(Value):
+    """Where a process runs. All empty: right here.
+
+    `netns`: an entry below /run/netns, as `ip netns` makes them (its files below /etc/netns/NAME are mounted over
+    /etc, as `ip netns exec` does). `pid`: instead, the namespaces (net, uts, mnt) of that process."""
+
+    host: str = ""  # the name by which reports speak of it
+    netns: str = ""
+    pid: int | None = None
+
+    @property
+    def here(self) -> bool:
+        """No namespace has to be entered."""
+        return not self.netns and self.pid is None
+
+
+class FaultAt(Value):
+    """A fault made on purpose inside one rank: the name of a module of `commcheck.worker.faults`, when it strikes
+    (at the begin of that phase), and an argument."""
+
+    name: str
+    phase: str = ""
+    argument: str = ""
+
+
+class RankPlan(Value):
+    """One process: its exact environment (nothing is inherited), place, limits and faults.
+
+    `limits`: soft and hard value by name ("nofile", "as", ...). `cgroups`: directories whose cgroup.procs it joins."""
+
+    slot: int
+    environment: dict[str, str]
+    place: Place = Place()
+    limits: dict[str, tuple[int, int]] = {}
+    cgroups: tuple[str, ...] = ()
+    faults: tuple[FaultAt, ...] = ()
+    backend: str = "gloo"
+    store_seconds: float | None = None  # None: torch's own default
+    init_method: str = "env://"
+
+
+class Plan(Value):
+    """A world to start. `size`: the world size that is meant, against which the ranks' own claims are compared."""
+
+    size: int
+    backend: str
+    ranks: tuple[RankPlan, ...]
+    workload: str = "standard"
+    base_environment: dict[str, str] = {}  # what all ranks share; the forking process is started with it

@@ -1,0 +1,34 @@
+"""Find the modules of a folder that export one named constant. The only discovery that there is."""
+
+import importlib
+import pkgutil
+from functools import cache
+from types import ModuleType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@cache
+def modules(package: str) -> tuple[ModuleType, ...]:
+    """Import and return all modules below `package` (recursively), sorted by name.
+
+    Raises ImportError when one of them does not import: a broken rule must not be skipped in silence."""
+    root = importlib.import_module(package)
+    names = sorted(m.name for m in pkgutil.walk_packages(root.__path__, package + ".") if not m.ispkg)
+    return tuple(importlib.import_module(name) for name in names)
+
+
+def exported(package: str, constant: str, kind: type[T]) -> tuple[T, ...]:
+    """The value of `constant` in every module below `package` that has one, in module order.
+
+    Raises TypeError when such a constant is not a `kind`."""
+    found: list[T] = []
+    for module in modules(package):
+        value = getattr(module, constant, None)
+        if value is None:
+            continue
+        if not isinstance(value, kind):
+            raise TypeError(f"{module.__name__}.{constant} is not a {kind.__name__}")
+        found.append(value)
+    return tuple(found)
