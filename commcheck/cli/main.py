@@ -1,0 +1,160 @@
+"""The `commcheck` command: choose a verb, import its module, turn what it raises into one line and an exit code.
+
+Exit codes: 0 healthy, 1 unhealthy, 2 wrong usage or input, 3 inconclusive (our own failures included: they say
+nothing about the user's world), 130 interrupted.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol, cast
+
+from commcheck import __version__
+from commcheck.errors import CommcheckError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+# The verbs in the order of a newcomer's interest: name -> one line of help. The module is commcheck.cli.NAME.
+VERBS: dict[str, str] = {
+    "preflight": "form the world that the job would form, check it phase by phase, name the cause, try the fix",
+    "lint": "check this host's settings and facts, without starting anything",
+    "diagnose": "find the cause in what a job left behind: logs, report directories, standard input",
+    "explain": "show a symptom, cause, code or fix pattern as a manual page",
+}
+
+INTERRUPTED = 130
+INCONCLUSIVE = 3
+
+
+class Verb(Protocol):
+    """What the module of a verb offers. Its docstring is the text of its help."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: "argparse.ArgumentParser") -> None:
+        """Declare the verb's arguments."""
+
+    def run(self, args: "argparse.Namespace") -> int:
+        """Do it and return the exit code."""
+
+
+def usage() -> str:
+    """The text of `commcheck --help`: written by hand, because argparse would double its time."""
+    width = max(map(len, VERBS))
+    rows = "\n".join(f"  {name:<{width}}  {line}" for name, line in VERBS.items())
+    return f"""\
+usage: commcheck VERB [options]
+       commcheck VERB --help
+       commcheck --version
+
+Will this job's distributed-training communication work, and if not, which setting on which rank is wrong?
+
+verbs:
+{rows}
+
+exit codes:
+  0 healthy   1 unhealthy (a fault was found)   2 wrong usage or input   3 inconclusive   130 interrupted
+
+environment:
+  NO_COLOR=1              no colour, whatever the terminal
+  COMMCHECK_TRACEBACK=1   print the Python traceback of an internal error
+"""
+
+
+def load(name: str) -> Verb:
+    """Import the module of a verb; an unknown one is the user's error, with the nearest known name."""
+    if name not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the verbs are {', '.join(VERBS)}"
+        raise UsageError(f"unknown verb {name!r}: {hint}")
+    import importlib
+
+    return cast("Verb", importlib.import_module(f"commcheck.cli.{name}"))
+
+
+def dispatch(arguments: "Sequence[str]") -> int:
+    """Run what the arguments ask for and return the exit code; errors are the caller's."""
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        if arguments[1:]:  # `commcheck help lint` is `commcheck lint --help`
+            return dispatch([arguments[1], "--help"])
+        sys.stdout.write(usage())
+        return 0 if arguments else 2
+    if arguments[0] in {"-V", "--version"}:
+        sys.stdout.write(f"commcheck {__version__}\n")
+        return 0
+    name = arguments[0]
+    if name.startswith("-"):
+        raise UsageError(f"unknown option {name!r}: a verb comes first (see commcheck --help)")
+    verb = load(name)
+    from commcheck.cli.parser import Parser
+
+    parser = Parser(prog=f"commcheck {name}", description=verb.__doc__)
+    verb.add_arguments(parser)
+    args = parser.parse_args(list(arguments[1:]))
+    if getattr(args, "output", None):
+        from commcheck.cli.output import check_output
+
+        check_output(args)
+    return verb.run(args)
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """The entry point: never raises, never prints a traceback unless it is asked to."""
+    # A log line with a byte that the terminal's encoding lacks must not cost the verdict.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except CommcheckError as error:
+        return complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED, kind="")
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Python would flush stdout once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except SystemExit as leaving:  # argparse, after --help
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except Exception as error:
+        return internal_error(error)
+    return code
+
+
+def internal_error(error: Exception) -> int:
+    """Our own failure: where it was, in one line; the traceback only on request."""
+    if os.environ.get("COMMCHECK_TRACEBACK"):
+        import traceback
+
+        traceback.print_exc()
+        shown = "the traceback is above"
+    else:
+        shown = "COMMCHECK_TRACEBACK=1 prints the traceback"
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        place = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    text = f"{type(error).__name__}: {error}{place} (this says nothing about your world; {shown})"
+    return complain(text, INCONCLUSIVE, kind="internal error: ")
+
+
+def complain(text: str, code: int, kind: str = "error: ") -> int:
+    """Say it in one line on standard error, and hand the exit code through."""
+    line = " ".join(text.split())
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(f"commcheck: {kind}{line}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
