@@ -1,0 +1,5 @@
+"""NCCL."""
+
+from commcheck.catalog.env.row import EnvVar
+
+ROWS: tuple[EnvVar, ...] = ()
