@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
@@ -40,7 +41,7 @@ def die_with(parent: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int) -> None:
-    """The mount(2) call."""
+    """Mount, or raise OSError."""
     check(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), None), f"mount {target}")
 
 
@@ -50,14 +51,13 @@ def private_files(files: dict[str, str]) -> None:
     The files are made in a tmpfs that is mounted over /sys for a moment, since that directory exists everywhere and is
     to be replaced anyway; the bind mounts keep them alive, and no file is ever made on the machine's own disks."""
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
-    groups = os.open("/sys/fs/cgroup", os.O_PATH) if os.path.isdir("/sys/fs/cgroup") else -1
+    groups = os.open("/sys/fs/cgroup", os.O_PATH) if Path("/sys/fs/cgroup").is_dir() else -1
     mount("commcheck-lab", "/sys", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for number, (path, text) in enumerate(files.items()):
-        made = f"/sys/{number}"
-        with open(made, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(made, 0o644)
-        mount(made, os.path.realpath(path), "none", MS_BIND)
+        made = Path("/sys", str(number))
+        made.write_text(text, encoding="utf-8")
+        made.chmod(0o644)
+        mount(str(made), os.path.realpath(path), "none", MS_BIND)
     check(libc.umount2(b"/sys", MNT_DETACH), "umount /sys")
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     if groups >= 0:
@@ -68,10 +68,9 @@ def private_files(files: dict[str, str]) -> None:
 def set_sysctls(values: dict[str, str]) -> None:
     """Write below /proc/sys, which shows the network namespace of the process that opens it."""
     for name, value in values.items():
-        path = "/proc/sys/" + name.replace(".", "/")
-        if os.path.exists(path):  # a kernel without IPv6 has none of its switches
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(value)
+        path = Path("/proc/sys", *name.split("."))
+        if path.exists():  # a kernel without IPv6 has none of its switches
+            path.write_text(value, encoding="ascii")
 
 
 def hold(host: dict[str, Any], keeper: int, ready: int) -> NoReturn:

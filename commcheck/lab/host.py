@@ -62,7 +62,7 @@ class Space:
                 finally:
                     os.close(handle)
                 outcome.append(work())
-            except BaseException as error:  # noqa: BLE001  (handed over to the caller's thread)
+            except BaseException as error:  # handed over to the caller's thread
                 failure.append(error)
 
         thread = threading.Thread(target=entered, name=f"inside {self.name}")

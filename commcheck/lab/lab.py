@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, Self
 
 from commcheck.errors import LaunchError
 from commcheck.lab.host import Host, Space
@@ -84,7 +84,7 @@ class Lab:
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
 
-    def __enter__(self) -> "Lab":
+    def __enter__(self) -> Self:
         missing = missing_requirement()
         if missing:
             raise LaunchError(missing)
@@ -126,7 +126,7 @@ class Lab:
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("holder.py")), json.dumps(spec)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={},
         )  # fmt: skip
-        answer = self._answer(self._keeper)
+        answer = self._answer(self._keeper, self._keeper.stdout)
         if answer["errors"]:
             raise LaunchError("the lab could not be built: " + "; ".join(answer["errors"]))
         pids: list[int] = answer["pids"]
@@ -137,10 +137,9 @@ class Lab:
             host.command(["ip", "-batch", "-"], host_batch(self.wires, host.number, self.extras))
 
     @staticmethod
-    def _answer(keeper: "subprocess.Popen[bytes]") -> dict[str, Any]:
-        assert keeper.stdout is not None
-        ready, _, _ = select.select([keeper.stdout], [], [], KEEPER_SECONDS)
-        line = keeper.stdout.readline() if ready else b""
+    def _answer(keeper: "subprocess.Popen[bytes]", stdout: IO[bytes] | None) -> dict[str, Any]:
+        ready = stdout is not None and select.select([stdout], [], [], KEEPER_SECONDS)[0]
+        line = stdout.readline() if stdout is not None and ready else b""
         if not line:
             keeper.kill()
             _, said = keeper.communicate()

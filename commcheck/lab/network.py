@@ -9,7 +9,7 @@ SWITCH = 1
 DOCKER_ADDRESS = "172.17.0.1/16"  # Docker's default: the same on every host, and of no use between hosts
 
 
-class Wire(Value):
+class Wire(Value, frozen=True):
     """A network that joins all hosts: interface `name` on each host, bridge `bridge` in the switch."""
 
     name: str
@@ -42,7 +42,7 @@ class Wire(Value):
         return made
 
 
-class Extras(Value):
+class Extras(Value, frozen=True):
     """Further interfaces of every host, each as real machines have them."""
 
     docker0: bool = False  # a bridge with the same address everywhere

@@ -15,5 +15,7 @@ def missing_requirement() -> str:
         return "a lab of virtual hosts needs root (namespaces, firewall rules)"
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if absent:
-        return f"a lab of virtual hosts needs the programs {', '.join(absent)} (packages iproute2, nftables, util-linux)"
+        return (
+            f"a lab of virtual hosts needs the programs {', '.join(absent)} (packages iproute2, nftables, util-linux)"
+        )
     return ""

@@ -1,0 +1,57 @@
+"""A firewall that swallows or rejects packets that arrive at a host."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from commcheck.lab.host import Host, Space
+
+_TABLES = count(1)
+ACTIONS = {"drop": "drop", "reject": "reject with tcp reset"}
+
+
+def rules(
+    table: str, action: str, *, ports: str = "", source: str = "", family: str = "ip", protocol: str = "tcp"
+) -> str:
+    """The nft text of one table with one rule. Pure.
+
+    `ports` is an nft expression: "29500", "!= 29500", "{ 1-100 }"; `source` an address; empty means any."""
+    parts = [f"iifname != lo {family} saddr {source}" if source else "iifname != lo"]
+    parts.append(f"{protocol} dport {ports}" if ports else f"meta l4proto {protocol}")
+    # Only what a peer starts: the answers to a connection that the host itself opened still arrive, as with
+    # the stateful firewalls that hosts really have, so "one direction only" means who may connect to whom.
+    parts.append("ct state new")
+    return (
+        f"table inet {table} {{ chain input {{ type filter hook input priority 0; policy accept; "
+        f"{' '.join(parts)} counter {ACTIONS[action]}; }} }}\n"
+    )
+
+
+@contextmanager
+def blocked(space: Space, action: str = "drop", *, ports: str = "", source: str = "") -> Iterator[None]:
+    """New TCP connections to `space` meet `action` ("drop": silence, "reject": a reset) while this is open.
+
+    `ports`: which ones, as nft writes it (default all); `source`: only from this peer's address."""
+    table = f"commcheck{next(_TABLES)}"
+    family = "ip6" if ":" in source else "ip"
+    space.nft(rules(table, action, ports=ports, source=source, family=family))
+    try:
+        yield
+    finally:
+        space.nft(f"delete table inet {table}\n")
+
+
+@contextmanager
+def one_way(host: Host, peer: Host, action: str = "drop") -> Iterator[None]:
+    """Not one packet of `peer` arrives at `host`, while those of `host` still arrive at `peer`.
+
+    Unlike `blocked` this has no memory of connections: answers are swallowed as well."""
+    table = f"commcheck{next(_TABLES)}"
+    host.nft(
+        f"table inet {table} {{ chain input {{ type filter hook input priority 0; policy accept; "
+        f"{'ip6' if ':' in peer.address else 'ip'} saddr {peer.address} meta l4proto tcp {ACTIONS[action]}; }} }}\n"
+    )
+    try:
+        yield
+    finally:
+        host.nft(f"delete table inet {table}\n")

@@ -1,0 +1,76 @@
+"""Programs that hold a port: one that is silent, one that talks, and a PyTorch store that an old job left."""
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from commcheck.errors import LaunchError
+from commcheck.lab.host import Host, end
+
+READY = b"ready\n"
+LISTENER_SECONDS = 5.0
+"""The longest that a listener may take to listen."""
+STORE_SECONDS = 60.0
+"""The same for a store, whose process has to import torch first (on a busy machine)."""
+
+LISTENER = """
+import socket, sys
+family, port, banner = (socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET), int(sys.argv[2]), sys.argv[3]
+server = socket.socket(family)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind((sys.argv[1], port))
+server.listen(64)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+kept = []
+while True:
+    connection, _ = server.accept()
+    kept.append(connection)
+    if banner:
+        connection.sendall(banner.encode())
+"""
+
+STORE = """
+import sys, threading
+from datetime import timedelta
+from torch.distributed import TCPStore
+store = TCPStore("localhost", int(sys.argv[1]), int(sys.argv[2]), True, timedelta(seconds=30), wait_for_workers=False)
+store.set("init/", b"left over")
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+threading.Event().wait()
+"""
+
+
+@contextmanager
+def listener(host: Host, port: int, banner: str = "", address: str = "0.0.0.0") -> Iterator[int]:
+    """A program of the host listens on the port and accepts; it says `banner`, or nothing. Gives its process id."""
+    argv = [sys.executable, "-I", "-S", "-c", LISTENER, address, str(port), banner]
+    with _service(host, argv, LISTENER_SECONDS) as pid:
+        yield pid
+
+
+@contextmanager
+def old_store(host: Host, port: int, world_size: int = 2) -> Iterator[int]:
+    """A TCPStore that another job left listens on the port. Gives its process id."""
+    with _service(host, [sys.executable, "-c", STORE, str(port), str(world_size)], STORE_SECONDS) as pid:
+        yield pid
+
+
+@contextmanager
+def _service(host: Host, argv: Sequence[str], seconds: float) -> Iterator[int]:
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    program = host.popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        stdout = program.stdout
+        ready = stdout is not None and select.select([stdout], [], [], seconds)[0]
+        if stdout is None or not ready or stdout.readline() != READY:
+            program.kill()
+            said = program.communicate()[1].decode(errors="replace").strip()
+            raise LaunchError(f"no service on {host.name}: {said or f'it was not ready after {seconds:.0f} s'}")
+        yield program.pid
+    finally:
+        end(program)
