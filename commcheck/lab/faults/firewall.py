@@ -21,10 +21,17 @@ def rules(
     # Only what a peer starts: the answers to a connection that the host itself opened still arrive, as with
     # the stateful firewalls that hosts really have, so "one direction only" means who may connect to whom.
     parts.append("ct state new")
-    return (
-        f"table inet {table} {{ chain input {{ type filter hook input priority 0; policy accept; "
-        f"{' '.join(parts)} counter {ACTIONS[action]}; }} }}\n"
-    )
+    return _table(table, f"{' '.join(parts)} counter {ACTIONS[action]}")
+
+
+def _table(name: str, rule: str) -> str:
+    return f"""table inet {name} {{
+        chain input {{
+            type filter hook input priority 0; policy accept;
+            {rule}
+        }}
+    }}
+    """
 
 
 @contextmanager
@@ -47,10 +54,8 @@ def one_way(host: Host, peer: Host, action: str = "drop") -> Iterator[None]:
 
     Unlike `blocked` this has no memory of connections: answers are swallowed as well."""
     table = f"commcheck{next(_TABLES)}"
-    host.nft(
-        f"table inet {table} {{ chain input {{ type filter hook input priority 0; policy accept; "
-        f"{'ip6' if ':' in peer.address else 'ip'} saddr {peer.address} meta l4proto tcp {ACTIONS[action]}; }} }}\n"
-    )
+    family = "ip6" if ":" in peer.address else "ip"
+    host.nft(_table(table, f"{family} saddr {peer.address} meta l4proto tcp {ACTIONS[action]}"))
     try:
         yield
     finally:
