@@ -1,0 +1,47 @@
+"""Everything that can be known about this host without starting anything on it.
+
+Works inside whatever network, mount and UTS namespaces it is called in, as any user, in at most
+`names.NAME_DEADLINE` and a few milliseconds.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from commcheck.model.case import HostFacts, Limit
+from commcheck.probe import interfaces, limits, routes, versions
+from commcheck.probe import names as resolver
+
+T = TypeVar("T")
+
+
+def host_facts(host: str, *, names: tuple[str, ...] = (), reverse: tuple[str, ...] = ()) -> HostFacts:
+    """The facts of the host that this runs on, under the name `host`.
+
+    `names` are looked up besides the host's own name, `reverse` are addresses whose names are asked for. Never raises:
+    what could not be read is named in `not_read`, with its reason."""
+    not_read: list[str] = []
+
+    def read(what: str, source: Callable[[], T], otherwise: T) -> T:
+        try:
+            return source()
+        except Exception as e:  # whatever it is, the other facts are still worth having
+            not_read.append(f"{what}: {getattr(e, 'strerror', None) or f'{type(e).__name__}: {e}'}")
+            return otherwise
+
+    own = read("own host name", resolver.host_name, "")
+    asked = tuple(name for name in (own, *names) if name)
+    no_limits: tuple[Limit, ...] = ()
+    return HostFacts(
+        host=host,
+        hostname=own,
+        interfaces=read("interfaces", interfaces.interfaces, ()),
+        routes=read("routes", routes.routes, ()),
+        lookups=read("names", lambda: resolver.look_up(asked, reverse), ()),
+        nameservers=read("name servers", resolver.nameservers, ()),
+        limits=read("limits", limits.limits, no_limits),
+        port_range=read("port range", limits.port_range, None),
+        shm_bytes=read("shared memory", limits.shm_bytes, None),
+        memory_bytes=read("memory", limits.memory_bytes, None),
+        versions=read("versions", versions.versions, {}),
+        not_read=tuple(not_read),
+    )
