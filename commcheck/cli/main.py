@@ -80,8 +80,11 @@ def dispatch(arguments: "Sequence[str]") -> int:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         if arguments[1:]:  # `commcheck help lint` is `commcheck lint --help`
             return dispatch([arguments[1], "--help"])
+        if not arguments:
+            sys.stderr.write(usage())
+            return 2
         sys.stdout.write(usage())
-        return 0 if arguments else 2
+        return 0
     if arguments[0] in {"-V", "--version"}:
         sys.stdout.write(f"commcheck {__version__}\n")
         return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -37,6 +38,8 @@ def check_output(args: argparse.Namespace) -> None:
         return
     try:
         fresh = not os.path.lexists(path)
+        if not fresh and stat.S_ISFIFO(os.stat(path).st_mode):
+            return  # opening a pipe would wait for its reader, or end the stream that it waits for
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666))
         if fresh:
             os.unlink(path)
@@ -77,7 +80,7 @@ def emit(report: Report, args: argparse.Namespace) -> None:
 def _rendered(report: Report, args: argparse.Namespace, stream: TextIO) -> str:
     """The report in the form asked for; only that form's module is imported."""
     form: str = getattr(args, "format", "text")
-    render: Callable[[Report], str]
+    render: "Callable[[Report], str]"
     if form == "json":
         from commcheck.report.to_json import render
     elif form == "junit":

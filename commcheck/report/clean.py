@@ -1,0 +1,46 @@
+"""Make text from anywhere fit to be shown: evidence quotes logs, and logs hold terminal escapes and broken bytes."""
+
+# Every control character but the newline, plus what is no character at all (lone surrogates, from undecodable bytes).
+_VISIBLE: dict[int, str] = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0)) if code != 0x0A}
+_VISIBLE[0x09] = " "
+_VISIBLE[0x0D] = ""
+
+
+def visible(text: str) -> str:
+    """`text` with control characters spelt out, so that it can neither move the cursor nor break a document."""
+    cleaned = text.translate(_VISIBLE)
+    try:
+        cleaned.encode()
+    except UnicodeEncodeError:
+        return cleaned.encode(errors="backslashreplace").decode()
+    return cleaned
+
+
+def one_line(text: str, limit: int = 0) -> str:
+    """`visible`, on one line; with `limit`, its middle is left out where it is longer (an error's end says the most)."""
+    line = " ".join(visible(text).split())
+    if limit and len(line) > limit:
+        head = (limit - 5) // 2
+        line = f"{line[:head]} ... {line[len(line) - (limit - 5 - head) :]}"
+    return line
+
+
+def spans(numbers: tuple[int, ...]) -> str:
+    """Numbers for reading: 0-3, 7."""
+    parts: list[str] = []
+    ordered = sorted(set(numbers))
+    while ordered:
+        end = 1
+        while end < len(ordered) and ordered[end] == ordered[0] + end:
+            end += 1
+        run, ordered = ordered[:end], ordered[end:]
+        if len(run) > 2:
+            parts.append(f"{run[0]}-{run[-1]}")
+        else:
+            parts.extend(map(str, run))
+    return ", ".join(parts)
+
+
+def ranks_text(ranks: tuple[int, ...]) -> str:
+    """`rank 1` or `ranks 0-2`."""
+    return f"rank{'s' if len(set(ranks)) > 1 else ''} {spans(ranks)}" if ranks else ""

@@ -1,0 +1,44 @@
+"""A fix as lines that can be copied into a shell, and what came of trying it."""
+
+import shlex
+
+from commcheck.model.diagnosis import Fix
+from commcheck.report.clean import one_line, ranks_text, visible
+
+
+def fix_lines(fix: Fix) -> tuple[str, tuple[str, ...]]:
+    """What came of trying it, and the lines to copy."""
+    where = f"on {ranks_text(fix.applies_to_ranks)}" if fix.applies_to_ranks else "on every rank"
+    rows: list[tuple[str, str]] = []
+    rows += [(_export(name, value), where) for name, value in fix.set.items()]
+    rows += [(f"unset {visible(name)}", where) for name in fix.unset]
+    for rank, settings in fix.rank_set.items():
+        rows += [(_export(name, value), f"on rank {one_line(rank)}") for name, value in settings.items()]
+    if fix.args:
+        # Settings that are no variables (backend, world size): shown as preflight takes them.
+        options = " ".join(f"--{one_line(name)} {_quoted(value)}".rstrip() for name, value in fix.args.items())
+        rows.append((f"commcheck preflight {options}", "the same setting belongs into your job"))
+    rows += [(one_line(command), "") for command in fix.commands]
+    width = max((len(command) for command, note in rows if note), default=0)
+    lines = tuple(f"{command:<{min(width, 60)}}   # {note}" if note else command for command, note in rows)
+    return outcome(fix), lines
+
+
+def outcome(fix: Fix) -> str:
+    """Whether the fix was tried, and what came of it."""
+    if fix.verified is True:
+        return "tried: the world then formed and its values were right"
+    if fix.verified is False:
+        return "tried: did not help"
+    if fix.not_tried:
+        return f"not tried: {one_line(fix.not_tried)}"
+    return "not tried: it changes the machine" if fix.commands else "not tried"
+
+
+def _export(name: str, value: str) -> str:
+    return f"export {visible(name)}={_quoted(value)}"
+
+
+def _quoted(value: str) -> str:
+    """For a shell; a value with control characters is shown visibly rather than exactly."""
+    return shlex.quote(one_line(value)) if value else "''"

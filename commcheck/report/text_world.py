@@ -1,0 +1,101 @@
+"""The world of a report in words: its headline, and the proof that it was the world that was meant."""
+
+from commcheck.model.diagnosis import Report, Role, Verdict, WorldReport
+from commcheck.report.clean import one_line, spans
+
+CONNECTIONS = 6  # shown in full; a larger world's are counted by interface
+PAIRS = 2
+
+
+def headline(report: Report) -> str:
+    """The verdict's sentence."""
+    world = report.world
+    what = "" if world is None else f"{world.size} ranks, {one_line(world.backend)}: "
+    roots = [d for d in report.diagnoses if d.role is Role.ROOT]
+    if report.verdict is Verdict.HEALTHY:
+        if world is None:
+            return "nothing found that would stop the communication"
+        if not world.values_checked:
+            return f"{what}nothing wrong found"
+        return f"{what}the world formed, and its values were right"
+    if report.verdict is Verdict.INCONCLUSIVE:
+        return f"{what}this could not be decided"
+    if not roots:
+        return f"{what}it failed, and no cause was recognised"
+    more = f" (and {len(roots) - 1} more)" if len(roots) > 1 else ""
+    return f"{what}{one_line(roots[0].title)}{more}"
+
+
+def proof_lines(world: WorldReport) -> list[tuple[str, str]]:
+    """Label and text of each line of the proof; nothing for a world that has none."""
+    lines: list[tuple[str, str]] = []
+    if world.distinct_processes:
+        hosts = f" on {len(world.hosts)} hosts" if len(world.hosts) > 1 else ""
+        text = f"{world.distinct_processes} distinct processes for {world.size} ranks{hosts}"
+        if world.values_checked:
+            text += f"; {world.values_checked} results compared with their reference values, all equal"
+        lines.append(("proof", text))
+    lines += _connections(world)
+    lines += _pairs(world)
+    return lines
+
+
+def _connections(world: WorldReport) -> list[tuple[str, str]]:
+    label = "sockets"
+    lines: list[tuple[str, str]] = []
+    if len(world.proof) <= CONNECTIONS:
+        for c in world.proof:
+            over = f" over {one_line(c.interface)}" if c.interface else ""
+            text = f"rank {c.rank}, {one_line(c.purpose)}: {one_line(c.local)} -> {one_line(c.remote)}{over}"
+            lines.append((label, text))
+            label = ""
+        return lines
+    groups: dict[tuple[str, str], set[int]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for c in world.proof:
+        key = (c.purpose, c.interface)
+        groups.setdefault(key, set()).add(c.rank)
+        counts[key] = counts.get(key, 0) + 1
+    for (purpose, interface), ranks in groups.items():
+        over = f" over {one_line(interface)}" if interface else ""
+        count = counts[purpose, interface]
+        text = f"{count} {one_line(purpose)} connections{over}, of ranks {spans(tuple(ranks))}"
+        lines.append((label, text))
+        label = ""
+    return lines
+
+
+def _pairs(world: WorldReport) -> list[tuple[str, str]]:
+    if not world.pairs:
+        return []
+    if len(world.pairs) <= PAIRS:
+        texts = [
+            f"rank {p.rank} -> {p.peer_rank}: {_seconds(p.latency)}, {_rate(p.bandwidth)}"
+            for p in world.pairs
+        ]
+        return [("links", f"{'; '.join(texts)} (coarse)")]
+    slow = max(world.pairs, key=lambda p: p.latency)
+    thin = min(world.pairs, key=lambda p: p.bandwidth)
+    latencies = sorted(p.latency for p in world.pairs)
+    rates = sorted(p.bandwidth for p in world.pairs)
+    middle = len(world.pairs) // 2
+    return [
+        (
+            "links",
+            f"{len(world.pairs)} pairs, median {_seconds(latencies[middle])} and {_rate(rates[middle])} (coarse); "
+            f"slowest {slow.rank} -> {slow.peer_rank} {_seconds(slow.latency)}, "
+            f"narrowest {thin.rank} -> {thin.peer_rank} {_rate(thin.bandwidth)}",
+        )
+    ]
+
+
+def _seconds(value: float) -> str:
+    if value < 1e-3:
+        return f"{value * 1e6:.0f} us"
+    return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def _rate(value: float) -> str:
+    if value >= 1e9:
+        return f"{value / 1e9:.1f} GB/s"
+    return f"{value / 1e6:.1f} MB/s" if value >= 1e6 else f"{value / 1e3:.0f} kB/s"

@@ -1,0 +1,77 @@
+"""The report as JUnit XML, which every CI system shows: one test case per phase and per diagnosis, and the verdict."""
+
+import xml.etree.ElementTree as ElementTree
+
+from commcheck.model.diagnosis import Diagnosis, Report, Role, Verdict
+from commcheck.report.clean import one_line, ranks_text, visible
+from commcheck.report.phases import summarize
+
+Element = ElementTree.Element
+
+
+def render(report: Report) -> str:
+    """An XML document with one <testsuite>. It holds a failure if and only if the verdict is unhealthy."""
+    suite = Element("testsuite", name="commcheck", time=f"{report.seconds:.3f}")
+    unhealthy = report.verdict is Verdict.UNHEALTHY
+    _verdict(suite, report)
+    for phase in summarize(report.phases):
+        case = _case(suite, "commcheck.phase", phase.phase, phase.seconds)
+        if phase.bad:
+            text = "; ".join(f"{status} on {ranks_text(ranks)}" for status, ranks in phase.bad)
+            # A phase that only some ranks came to, in a world that is fine otherwise, is no failure of its own.
+            _mark(case, "failure" if unhealthy and phase.failed else "skipped", text)
+    for diagnosis in report.diagnoses:
+        case = _case(suite, "commcheck.diagnosis", f"{diagnosis.code} {diagnosis.cause}")
+        root = diagnosis.role is Role.ROOT
+        kind = "failure" if unhealthy and root else "skipped"
+        title = one_line(diagnosis.title) if root else f"a consequence: {one_line(diagnosis.title)}"
+        _mark(case, kind, title, details=_details(diagnosis), symptom=diagnosis.symptom.value)
+    for number, reason in enumerate(report.not_evaluated):
+        _mark(_case(suite, "commcheck.not-evaluated", f"not evaluated {number + 1}"), "skipped", one_line(reason))
+    for kind, total in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(kind, str(sum(1 for _ in suite.iter(total))))
+    root_element = Element("testsuites", name="commcheck")
+    root_element.append(suite)
+    ElementTree.indent(root_element)
+    body = ElementTree.tostring(root_element, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _verdict(suite: Element, report: Report) -> None:
+    case = _case(suite, "commcheck", "verdict", report.seconds)
+    if report.verdict is Verdict.UNHEALTHY:
+        roots = [one_line(d.title) for d in report.diagnoses if d.role is Role.ROOT]
+        _mark(case, "failure", "; ".join(roots) or "the world failed, and no cause was recognised")
+    elif report.verdict is Verdict.INCONCLUSIVE:
+        _mark(case, "error", one_line("; ".join(report.not_evaluated)) or "could not be decided")
+
+
+def _case(suite: Element, group: str, name: str, seconds: float = 0.0) -> Element:
+    return ElementTree.SubElement(suite, "testcase", classname=group, name=_legal(name), time=f"{seconds:.3f}")
+
+
+def _mark(case: Element, kind: str, message: str, details: str = "", symptom: str = "") -> None:
+    mark = ElementTree.SubElement(case, kind, message=_legal(message))
+    if symptom:
+        mark.set("type", symptom)
+    if details:
+        mark.text = _legal(details)
+
+
+def _details(diagnosis: Diagnosis) -> str:
+    where = ", ".join(filter(None, (ranks_text(diagnosis.ranks), *diagnosis.hosts)))
+    lines = [f"symptom: {diagnosis.symptom.value}, confidence {diagnosis.confidence:.2f}"]
+    if where:
+        lines.append(f"where: {where}")
+    lines += [f"why ({e.kind.value}): {one_line(e.text)}" for e in diagnosis.evidence]
+    lines += [f"against ({e.kind.value}): {one_line(e.text)}" for e in diagnosis.against]
+    for fix in diagnosis.fixes:
+        verified = {True: "tried, worked", False: "tried, did not help", None: "not tried"}[fix.verified]
+        lines.append(f"fix ({verified}): {one_line(fix.text)}")
+    return "\n".join(lines)
+
+
+def _legal(text: str) -> str:
+    """Only characters that XML 1.0 allows: `visible` leaves two that it does not."""
+    return "".join(c for c in visible(text) if c not in "\ufffe\uffff")
+

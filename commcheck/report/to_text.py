@@ -1,0 +1,179 @@
+"""The report for a person: one screen, the verdict first, then what, where, why and what to do."""
+
+import textwrap
+
+from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, Verdict
+from commcheck.model.taxonomy import Stage
+from commcheck.report.clean import one_line, ranks_text
+from commcheck.report.phases import PhaseSummary, summarize
+from commcheck.report.text_fix import fix_lines
+from commcheck.report.text_world import headline, proof_lines
+
+FULL = 2  # root diagnoses that are shown in full; the others get a line each
+EVIDENCE = 5  # pieces of evidence shown per diagnosis
+LABEL = 11  # width of the column of labels
+
+_COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+_VERDICT = {Verdict.HEALTHY: "green", Verdict.UNHEALTHY: "red", Verdict.INCONCLUSIVE: "yellow"}
+_STAGE = {
+    Stage.BUILD: "build and import",
+    Stage.SETUP: "communication setup",
+    Stage.PREPARATION: "data and model preparation",
+    Stage.TRAINING: "training",
+}
+
+
+class _Page:
+    """Lines under construction: wraps prose, never a command."""
+
+    def __init__(self, *, color: bool, width: int) -> None:
+        self.color = color
+        self.width = width
+        self.lines: list[str] = []
+
+    def paint(self, text: str, *styles: str) -> str:
+        if not self.color or not styles:
+            return text
+        return f"\x1b[{';'.join(_COLORS[s] for s in styles)}m{text}\x1b[0m"
+
+    def blank(self) -> None:
+        if self.lines and self.lines[-1]:
+            self.lines.append("")
+
+    def row(self, label: str, text: str, style: str = "") -> None:
+        """A labelled paragraph with a hanging indent; an empty label continues the one above."""
+        space = max(20, self.width - LABEL - 2)
+        wrapped = textwrap.wrap(one_line(text), space, break_long_words=False, break_on_hyphens=False) or [""]
+        for number, line in enumerate(wrapped):
+            head = self.paint(f"{label if number == 0 else '':<{LABEL}}", "dim")
+            self.lines.append(f"  {head}{self.paint(line, style) if style else line}".rstrip())
+
+    def raw(self, text: str) -> None:
+        """A line to copy: stays whole, however long."""
+        self.lines.append(f"  {'':<{LABEL}}{text}".rstrip())
+
+
+def render(report: Report, *, color: bool = False, width: int = 100) -> str:
+    """The report as text that ends with a newline."""
+    page = _Page(color=color, width=width)
+    page.lines.append(
+        f"{page.paint(report.verdict.value.upper(), 'bold', _VERDICT[report.verdict])}  {headline(report)}  "
+        f"({report.seconds:.1f} s)"
+    )
+    roots = [d for d in report.diagnoses if d.role is Role.ROOT]
+    for number, diagnosis in enumerate(roots[:FULL], 1):
+        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0)
+    _others(page, roots[FULL:], [d for d in report.diagnoses if d.role is not Role.ROOT])
+    if report.world is not None and report.verdict is not Verdict.UNHEALTHY:
+        page.blank()
+        for label, text in proof_lines(report.world):
+            page.row(label, text)
+    _phases(page, report)
+    page.blank()
+    for label, texts in (("not judged", report.not_evaluated), ("next", report.next), ("note", report.notes)):
+        for text in texts[:6]:
+            page.row(label, text)
+        if len(texts) > 6:
+            page.row("", f"and {len(texts) - 6} more (--format json shows all)")
+    if report.replay and report.verdict is not Verdict.HEALTHY:
+        page.row("again", "")
+        page.lines[-1] += f"{'':<{LABEL - len('again')}}{one_line(report.replay)}"
+    while page.lines and not page.lines[-1]:
+        page.lines.pop()
+    return "\n".join(page.lines) + "\n"
+
+
+def confidence_words(value: float) -> str:
+    """A number that is a judgement needs a word."""
+    for bound, words in ((0.9, "almost certain"), (0.7, "likely"), (0.4, "possible")):
+        if value >= bound:
+            return words
+    return "a guess"
+
+
+def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int) -> None:
+    page.blank()
+    title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
+    page.lines.append(f"{page.paint(title, 'bold')}  [{diagnosis.code} {diagnosis.cause}]")
+    place = "; ".join(filter(None, (ranks_text(diagnosis.ranks), _hosts(diagnosis.hosts), _links(diagnosis.links))))
+    if place:
+        page.row("where", place, "bold")
+    page.row("symptom", f"{diagnosis.symptom.value} (stage: {_STAGE[diagnosis.stage]})")
+    page.row("confidence", f"{confidence_words(diagnosis.confidence)} ({diagnosis.confidence:.2f})")
+    _evidence(page, "why", diagnosis.evidence)
+    _evidence(page, "against", diagnosis.against)
+    for fix in diagnosis.fixes:
+        page.row("do", fix.text)
+        prose, commands = fix_lines(fix)
+        for command in commands:
+            page.raw(page.paint(command, "bold"))
+        style = {True: "green", False: "yellow", None: ""}[fix.verified]
+        page.row("", prose, style)
+        if fix.frequency:
+            page.row("", f"in the study: {fix.frequency}")
+
+
+def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:
+    for number, piece in enumerate(pieces[:EVIDENCE]):
+        rank = "" if piece.rank is None else f"rank {piece.rank}"
+        source = f"{piece.source}:{piece.line}" if piece.line is not None else piece.source
+        origin = ", ".join(filter(None, (rank, piece.kind.value, one_line(source, 60))))
+        page.row(label if number == 0 else "", f"{one_line(piece.text, 400)}  [{origin}]")
+    if len(pieces) > EVIDENCE:
+        page.row("", f"and {len(pieces) - EVIDENCE} more (--format json shows all)")
+
+
+def _hosts(hosts: tuple[str, ...]) -> str:
+    if not hosts:
+        return ""
+    return f"host{'s' if len(hosts) > 1 else ''} {_list(hosts)}"
+
+
+def _links(links: tuple[Link, ...]) -> str:
+    names = tuple(f"{k.source} -> {k.target}{'' if k.port is None else f' port {k.port}'}" for k in links)
+    return f"link{'s' if len(names) > 1 else ''} {_list(names)}" if names else ""
+
+
+def _list(names: tuple[str, ...], limit: int = 6) -> str:
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def _others(page: _Page, roots: list[Diagnosis], consequences: list[Diagnosis]) -> None:
+    if roots or consequences:
+        page.blank()
+    for diagnosis in roots[:6]:
+        place = ranks_text(diagnosis.ranks)
+        page.row(
+            "or else",
+            f"{one_line(diagnosis.title)} [{diagnosis.code} {diagnosis.cause}]{f', {place}' if place else ''}, "
+            f"{confidence_words(diagnosis.confidence)} ({diagnosis.confidence:.2f})",
+        )
+    if len(roots) > 6:
+        page.row("", f"and {len(roots) - 6} more (--format json shows all)")
+    if consequences:
+        names = tuple(f"{d.cause}{f' ({ranks_text(d.ranks)})' if d.ranks else ''}" for d in consequences)
+        page.row("follows", f"{_list(names)}: what comes of it, not causes of their own")
+
+
+def _phases(page: _Page, report: Report) -> None:
+    phases = summarize(report.phases)
+    if not phases:
+        return
+    page.blank()
+    fine = [p for p in phases if not p.bad]
+    if fine:
+        page.row("phases ok", "   ".join(f"{p.phase} {p.seconds:.2f} s" for p in fine))
+    for phase in phases:
+        if phase.bad:
+            page.row(_phase_label(phase), _phase_text(phase), "red" if phase.failed else "")
+
+
+def _phase_label(phase: PhaseSummary) -> str:
+    return phase.phase if len(phase.phase) < LABEL else ""
+
+
+def _phase_text(phase: PhaseSummary) -> str:
+    name = "" if _phase_label(phase) else f"{phase.phase}: "
+    bad = "; ".join(f"{status} on {ranks_text(ranks)}" for status, ranks in phase.bad)
+    return f"{name}{f'ok on {phase.ok} of {phase.ranks}; ' if phase.ok else ''}{bad}"

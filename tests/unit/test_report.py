@@ -1,0 +1,242 @@
+"""The three renderers: whatever a report holds, they render it; what they render is valid."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import jsonschema
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from commcheck.model.case import Exit
+from commcheck.model.diagnosis import (
+    SCHEMA,
+    Connection,
+    Diagnosis,
+    Evidence,
+    EvidenceKind,
+    Fix,
+    Link,
+    PairRow,
+    RankPhase,
+    Report,
+    Role,
+    Verdict,
+    WorldReport,
+)
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+from commcheck.report import to_json, to_junit, to_text
+from commcheck.report.clean import one_line, spans, visible
+from commcheck.report.schema import generate
+
+TEXT = st.text(st.characters(), max_size=12) | st.sampled_from(["eth0", "\x1b[31mred", "a\nb", "\ud800", "", "\uffff"])
+
+
+def strategy(kind: Any) -> st.SearchStrategy[Any]:
+    """Any value of one of our types."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        return st.one_of([strategy(a) for a in arguments])
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return st.lists(strategy(arguments[0]), max_size=2).map(tuple)
+    if origin is dict:
+        return st.dictionaries(strategy(arguments[0]), strategy(arguments[1]), max_size=1)
+    if kind is NoneType:
+        return st.none()
+    if kind is str:
+        return TEXT
+    if kind is bool:
+        return st.booleans()
+    if kind is int:
+        return st.integers(-1, 2**40)
+    if kind is float:
+        return st.floats(0, 1e9)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from(list(kind))
+    fields = {f.encode_name: strategy(f.type) for f in msgspec.structs.fields(kind)}
+    return st.builds(kind, **fields)
+
+
+REPORTS = strategy(Report).map(lambda r: msgspec.structs.replace(r, schema=SCHEMA))
+PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+
+
+def example(**changes: Any) -> Report:
+    fix = Fix(
+        pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+        text="Set the interface that carries the address of this host.",
+        set={"GLOO_SOCKET_IFNAME": "eth0"},
+        applies_to_ranks=(1,),
+        frequency="29 of 85 setup failures",
+        verified=True,
+    )
+    diagnosis = Diagnosis(
+        symptom=Symptom.SETUP_FAILURE,
+        cause="interface-missing",
+        code="CC131",
+        title="GLOO_SOCKET_IFNAME names an interface that is not there: nope0",
+        confidence=0.97,
+        role=Role.ROOT,
+        stage=Stage.SETUP,
+        ranks=(1,),
+        hosts=("b",),
+        links=(Link(source="rank 1", target="rank 0", port=29500),),
+        evidence=(
+            Evidence(kind=EvidenceKind.FACT, text="the interfaces are lo, eth0", rank=1, source="/proc/net/dev"),
+            Evidence(kind=EvidenceKind.LOG, text="Unable to find address for: nope0", rank=1, source="stderr", line=7),
+        ),
+        against=(Evidence(kind=EvidenceKind.PROBE, text="the master port answered", rank=1),),
+        fixes=(fix,),
+    )
+    consequence = msgspec.structs.replace(
+        diagnosis, cause="rank-exited", code="CC151", role=Role.CONSEQUENCE, ranks=(0,), fixes=()
+    )
+    report = Report(
+        schema=SCHEMA,
+        verdict=Verdict.UNHEALTHY,
+        command=("preflight",),
+        versions={"commcheck": "0"},
+        world=WorldReport(size=2, backend="gloo"),
+        phases=(
+            RankPhase(rank=0, slot=0, phase="store", status="ok", seconds=0.01),
+            RankPhase(rank=1, slot=1, phase="store", status="ok", seconds=0.02),
+            RankPhase(rank=0, slot=0, phase="group", status="running", seconds=1.0),
+            RankPhase(rank=1, slot=1, phase="group", status="failed", seconds=0.1),
+        ),
+        diagnoses=(diagnosis, consequence),
+        not_evaluated=("routes: not read",),
+        next=("collect the output of rank 1",),
+        replay="commcheck preflight --env GLOO_SOCKET_IFNAME=nope0",
+        seconds=1.4,
+    )
+    return msgspec.structs.replace(report, **changes)
+
+
+def healthy() -> Report:
+    world = WorldReport(
+        size=2,
+        backend="gloo",
+        distinct_processes=2,
+        values_checked=24,
+        proof=(Connection(rank=1, local="10.0.0.2:4", remote="10.0.0.1:29500", interface="eth0", purpose="store"),),
+        pairs=(PairRow(rank=0, peer_rank=1, latency=3.5e-5, bandwidth=1.2e9),),
+    )
+    return example(verdict=Verdict.HEALTHY, diagnoses=(), world=world, next=(), not_evaluated=())
+
+
+@PROPERTY
+@given(REPORTS, st.booleans(), st.integers(20, 200))
+def test_any_report_renders_as_text(report: Report, color: bool, width: int) -> None:
+    text = to_text.render(report, color=color, width=width)
+    assert text.endswith("\n")
+    assert text.startswith("\x1b" if color else report.verdict.value.upper())
+    if not color:
+        assert all(c == "\n" or c.isprintable() or ord(c) > 127 for c in text)
+    text.encode()
+
+
+@PROPERTY
+@given(REPORTS)
+def test_any_report_renders_as_json_that_keeps_the_schema(report: Report) -> None:
+    document = json.loads(to_json.render(report))
+    jsonschema.Draft202012Validator(generate.schema()).validate(document)
+    assert list(document) == [f.name for f in msgspec.structs.fields(Report)]
+
+
+@PROPERTY
+@given(REPORTS)
+def test_any_report_renders_as_xml_that_fails_exactly_when_unhealthy(report: Report) -> None:
+    root = ElementTree.fromstring(to_junit.render(report))
+    assert bool(root.findall(".//failure")) == (report.verdict is Verdict.UNHEALTHY)
+    assert bool(root.findall(".//error")) == (report.verdict is Verdict.INCONCLUSIVE)
+
+
+def test_json_comes_back_as_the_same_report() -> None:
+    assert msgspec.json.decode(to_json.render(example()), type=Report) == example()
+
+
+def test_the_published_schema_is_current() -> None:
+    assert generate.FILE.read_text() == generate.text(), "python -m commcheck.report.schema --write"
+
+
+def test_text_says_what_where_why_and_what_to_do() -> None:
+    text = to_text.render(example(), color=False, width=160)
+    first = text.splitlines()[0]
+    assert first.startswith("UNHEALTHY  2 ranks, gloo: GLOO_SOCKET_IFNAME names an interface that is not there")
+    for wanted in (
+        "[CC131 interface-missing]",
+        "rank 1; host b; link rank 1 -> rank 0 port 29500",
+        "setup-failure (stage: communication setup)",
+        "almost certain (0.97)",
+        "the interfaces are lo, eth0  [rank 1, fact, /proc/net/dev]",
+        "[rank 1, log, stderr:7]",
+        "against    the master port answered",
+        "export GLOO_SOCKET_IFNAME=eth0   # on rank 1",
+        "tried: the world then formed and its values were right",
+        "in the study: 29 of 85 setup failures",
+        "follows    rank-exited (rank 0)",
+        "running on rank 0; failed on rank 1",
+        "not judged routes: not read",
+        "next       collect the output of rank 1",
+        "again      commcheck preflight --env GLOO_SOCKET_IFNAME=nope0",
+    ):
+        assert wanted in text, f"{wanted!r} in\n{text}"
+    assert len(text.splitlines()) < 30
+
+
+def test_text_of_a_healthy_world_is_its_proof() -> None:
+    text = to_text.render(healthy(), color=False, width=160)
+    for wanted in (
+        "HEALTHY  2 ranks, gloo: the world formed, and its values were right",
+        "2 distinct processes for 2 ranks; 24 results compared with their reference values, all equal",
+        "rank 1, store: 10.0.0.2:4 -> 10.0.0.1:29500 over eth0",
+        "rank 0 -> 1: 35 us, 1.2 GB/s",
+    ):
+        assert wanted in text, f"{wanted!r} in\n{text}"
+
+
+def test_commands_are_never_wrapped() -> None:
+    command = "nft insert rule inet filter input tcp dport " + ", ".join(str(p) for p in range(40000, 40050))
+    fix = Fix(pattern=FixPattern.NETWORK_SETTING, text="Open the ports.", commands=(command,))
+    diagnosis = msgspec.structs.replace(example().diagnoses[0], fixes=(fix,))
+    assert command in to_text.render(example(diagnoses=(diagnosis,)), color=False, width=60)
+
+
+def test_values_are_quoted_for_a_shell() -> None:
+    fix = Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text="x", set={"A": "b; rm -rf c"}, unset=("D",))
+    diagnosis = msgspec.structs.replace(example().diagnoses[0], fixes=(fix,))
+    text = to_text.render(example(diagnoses=(diagnosis,)), color=False, width=100)
+    assert "export A='b; rm -rf c'   # on every rank" in text
+    assert "unset D                  # on every rank" in text
+
+
+def test_a_large_world_still_fits_one_screen() -> None:
+    phases = tuple(
+        RankPhase(rank=r, slot=r, phase=p, status="ok" if r else "failed", seconds=0.1)
+        for r in range(64)
+        for p in ("resolve", "store", "group")
+    )
+    proof = tuple(
+        Connection(rank=r, local="a:1", remote="b:2", interface="eth0", purpose="data") for r in range(64) for _ in "ab"
+    )
+    pairs = tuple(PairRow(rank=r, peer_rank=p, latency=1e-3, bandwidth=1e7) for r in range(64) for p in range(64))
+    world = WorldReport(size=64, backend="gloo", proof=proof, pairs=pairs, distinct_processes=64)
+    text = to_text.render(example(phases=phases, world=world), color=False, width=100)
+    assert len(text.splitlines()) < 35
+    text = to_text.render(
+        example(phases=phases, world=world, verdict=Verdict.HEALTHY, diagnoses=()), color=False, width=100
+    )
+    assert len(text.splitlines()) < 20
+    assert "128 data connections over eth0, of ranks 0-63" in text
+
+
+def test_small_tools() -> None:
+    assert spans((3, 1, 2, 7, 9, 10)) == "1-3, 7, 9, 10"
+    assert spans(()) == ""
+    assert visible("a\x1b[1m\x00\x85") == "a\\x1b[1m\\x00\\x85"
+    assert one_line("a\n  b\tc\r") == "a b c"
+    assert len(one_line("x" * 900, 100)) == 100
+    assert Exit(code=1).by_us is False
