@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 from commcheck.model.case import Route
 from commcheck.probe.text import read_text
@@ -13,10 +14,8 @@ _LOCAL = 0x80000000  # RTF_LOCAL of linux/ipv6_route.h: an address of ours, not 
 def routes() -> tuple[Route, ...]:
     """The unicast routes that are up, IPv4 first, in the kernel's order. Raises OSError when /proc/net is not there."""
     found = list(parse_ipv4(read_text("/proc/self/net/route")))
-    try:
+    with suppress(FileNotFoundError):  # IPv6 is turned off in this kernel
         found.extend(parse_ipv6(read_text("/proc/self/net/ipv6_route")))
-    except FileNotFoundError:
-        pass  # IPv6 is turned off in this kernel
     return tuple(found)
 
 
