@@ -80,7 +80,7 @@ def emit(report: Report, args: argparse.Namespace) -> None:
 def _rendered(report: Report, args: argparse.Namespace, stream: TextIO) -> str:
     """The report in the form asked for; only that form's module is imported."""
     form: str = getattr(args, "format", "text")
-    render: "Callable[[Report], str]"
+    render: Callable[[Report], str]
     if form == "json":
         from commcheck.report.to_json import render
     elif form == "junit":

@@ -69,24 +69,19 @@ def _pairs(world: WorldReport) -> list[tuple[str, str]]:
     if not world.pairs:
         return []
     if len(world.pairs) <= PAIRS:
-        texts = [
-            f"rank {p.rank} -> {p.peer_rank}: {_seconds(p.latency)}, {_rate(p.bandwidth)}"
-            for p in world.pairs
-        ]
+        texts = [f"rank {p.rank} -> {p.peer_rank}: {_seconds(p.latency)}, {_rate(p.bandwidth)}" for p in world.pairs]
         return [("links", f"{'; '.join(texts)} (coarse)")]
     slow = max(world.pairs, key=lambda p: p.latency)
     thin = min(world.pairs, key=lambda p: p.bandwidth)
     latencies = sorted(p.latency for p in world.pairs)
     rates = sorted(p.bandwidth for p in world.pairs)
     middle = len(world.pairs) // 2
-    return [
-        (
-            "links",
-            f"{len(world.pairs)} pairs, median {_seconds(latencies[middle])} and {_rate(rates[middle])} (coarse); "
-            f"slowest {slow.rank} -> {slow.peer_rank} {_seconds(slow.latency)}, "
-            f"narrowest {thin.rank} -> {thin.peer_rank} {_rate(thin.bandwidth)}",
-        )
-    ]
+    text = (
+        f"{len(world.pairs)} pairs, median {_seconds(latencies[middle])} and {_rate(rates[middle])} (coarse); "
+        f"slowest {slow.rank} -> {slow.peer_rank} {_seconds(slow.latency)}, "
+        f"narrowest {thin.rank} -> {thin.peer_rank} {_rate(thin.bandwidth)}"
+    )
+    return [("links", text)]
 
 
 def _seconds(value: float) -> str:

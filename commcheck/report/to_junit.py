@@ -1,12 +1,12 @@
 """The report as JUnit XML, which every CI system shows: one test case per phase and per diagnosis, and the verdict."""
 
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree as ET
 
 from commcheck.model.diagnosis import Diagnosis, Report, Role, Verdict
 from commcheck.report.clean import one_line, ranks_text, visible
 from commcheck.report.phases import summarize
 
-Element = ElementTree.Element
+Element = ET.Element
 
 
 def render(report: Report) -> str:
@@ -32,8 +32,8 @@ def render(report: Report) -> str:
         suite.set(kind, str(sum(1 for _ in suite.iter(total))))
     root_element = Element("testsuites", name="commcheck")
     root_element.append(suite)
-    ElementTree.indent(root_element)
-    body = ElementTree.tostring(root_element, encoding="unicode")
+    ET.indent(root_element)
+    body = ET.tostring(root_element, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
@@ -47,11 +47,11 @@ def _verdict(suite: Element, report: Report) -> None:
 
 
 def _case(suite: Element, group: str, name: str, seconds: float = 0.0) -> Element:
-    return ElementTree.SubElement(suite, "testcase", classname=group, name=_legal(name), time=f"{seconds:.3f}")
+    return ET.SubElement(suite, "testcase", classname=group, name=_legal(name), time=f"{seconds:.3f}")
 
 
 def _mark(case: Element, kind: str, message: str, details: str = "", symptom: str = "") -> None:
-    mark = ElementTree.SubElement(case, kind, message=_legal(message))
+    mark = ET.SubElement(case, kind, message=_legal(message))
     if symptom:
         mark.set("type", symptom)
     if details:
@@ -74,4 +74,3 @@ def _details(diagnosis: Diagnosis) -> str:
 def _legal(text: str) -> str:
     """Only characters that XML 1.0 allows: `visible` leaves two that it does not."""
     return "".join(c for c in visible(text) if c not in "\ufffe\uffff")
-

@@ -11,7 +11,7 @@ from commcheck.report.text_world import headline, proof_lines
 
 FULL = 2  # root diagnoses that are shown in full; the others get a line each
 EVIDENCE = 5  # pieces of evidence shown per diagnosis
-LABEL = 11  # width of the column of labels
+LABEL = 12  # width of the column of labels
 
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 _VERDICT = {Verdict.HEALTHY: "green", Verdict.UNHEALTHY: "red", Verdict.INCONCLUSIVE: "yellow"}
@@ -45,7 +45,7 @@ class _Page:
         space = max(20, self.width - LABEL - 2)
         wrapped = textwrap.wrap(one_line(text), space, break_long_words=False, break_on_hyphens=False) or [""]
         for number, line in enumerate(wrapped):
-            head = self.paint(f"{label if number == 0 else '':<{LABEL}}", "dim")
+            head = self.paint(f"{one_line(label) if number == 0 else '':<{LABEL}}", "dim")
             self.lines.append(f"  {head}{self.paint(line, style) if style else line}".rstrip())
 
     def raw(self, text: str) -> None:
@@ -94,7 +94,7 @@ def confidence_words(value: float) -> str:
 def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int) -> None:
     page.blank()
     title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
-    page.lines.append(f"{page.paint(title, 'bold')}  [{diagnosis.code} {diagnosis.cause}]")
+    page.lines.append(f"{page.paint(title, 'bold')}  [{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
     place = "; ".join(filter(None, (ranks_text(diagnosis.ranks), _hosts(diagnosis.hosts), _links(diagnosis.links))))
     if place:
         page.row("where", place, "bold")
@@ -118,7 +118,7 @@ def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:
         rank = "" if piece.rank is None else f"rank {piece.rank}"
         source = f"{piece.source}:{piece.line}" if piece.line is not None else piece.source
         origin = ", ".join(filter(None, (rank, piece.kind.value, one_line(source, 60))))
-        page.row(label if number == 0 else "", f"{one_line(piece.text, 400)}  [{origin}]")
+        page.row(label if number == 0 else "", f"{one_line(piece.text, 400)} [{origin}]")
     if len(pieces) > EVIDENCE:
         page.row("", f"and {len(pieces) - EVIDENCE} more (--format json shows all)")
 
