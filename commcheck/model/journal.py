@@ -1,0 +1,117 @@
+"""The lines by which a rank reports: one JSON object each, on a pipe of its own.
+
+A blocked rank cannot speak, but the last phase that it began has already been read.
+"""
+
+from typing import Any
+
+import msgspec
+
+from commcheck.model.base import Value
+from commcheck.model.case import Collective, PairMeasure, Probe, Published, RankError, Socket, ValueCheck
+from commcheck.model.phase import Phase
+
+
+class Event(Value, tag_field="event"):
+    """Base of all journal lines. `at`: CLOCK_MONOTONIC seconds, comparable between processes of one host."""
+
+    at: float
+
+
+class Began(Event, tag="began"):
+    """A phase begins."""
+
+    phase: Phase
+
+
+class Finished(Event, tag="finished"):
+    """A phase is done."""
+
+    phase: Phase
+    note: str = ""
+
+
+class Failed(Event, tag="failed"):
+    """An exception ended the rank."""
+
+    error: RankError
+
+
+class Claimed(Event, tag="claimed"):
+    """What the rank takes itself to be, and what its torch offers."""
+
+    rank: int | None
+    world_size: int | None
+    versions: dict[str, str]
+    backends: tuple[str, ...]
+
+
+class Probed(Event, tag="probed"):
+    """The result of one probe."""
+
+    probe: Probe
+
+
+class Told(Event, tag="told"):
+    """An address that a rank (this one, or another as this one read it) asks others to connect to."""
+
+    published: Published
+
+
+class Issued(Event, tag="issued"):
+    """A collective is about to be called."""
+
+    collective: Collective
+
+
+class Returned(Event, tag="returned"):
+    """The collective with this index has returned."""
+
+    index: int
+
+
+class Checked(Event, tag="checked"):
+    """A result was compared with its reference."""
+
+    check: ValueCheck
+
+
+class Saw(Event, tag="saw"):
+    """The rank's own rows of the kernel's socket table, once the group stands."""
+
+    sockets: tuple[Socket, ...]
+
+
+class Met(Event, tag="met"):
+    """Rank and pid of every member, as an all-gather over the group returned them."""
+
+    members: tuple[tuple[int, int], ...]
+
+
+class Measured(Event, tag="measured"):
+    """Latency and bandwidth to one peer."""
+
+    pair: PairMeasure
+
+
+AnyEvent = Began | Finished | Failed | Claimed | Probed | Told | Issued | Returned | Checked | Saw | Met | Measured
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event) -> bytes:
+    """One journal line with its newline."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode(line: bytes) -> AnyEvent | None:
+    """The event of a line; None for a line that is torn or foreign (a rank may be killed while it writes)."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+def as_json(value: Any) -> bytes:
+    """Encode any value of the model."""
+    return msgspec.json.encode(value)

@@ -1,0 +1,128 @@
+"""Look at one host from inside: a short-lived process that enters a place, probes, and prints what it found.
+
+Started by the launcher once per place; a fresh interpreter without torch, so that entering namespaces disturbs nobody."""
+
+import os
+import sys
+import threading
+
+import msgspec
+
+from commcheck.errors import LaunchError
+from commcheck.model.base import Value
+from commcheck.model.case import HostFacts, Listener, Outcome, Probe
+from commcheck.model.plan import Place
+from commcheck.probe.connect import connect, looks_like_store
+from commcheck.system.place import enter
+from commcheck.system.process import die_with_parent
+
+
+class Target(Value):
+    """A connection to try. `kind` and `peer_rank` are passed into the probe; `rank` says for whom it is tried."""
+
+    rank: int
+    address: str
+    port: int
+    kind: str = "master"
+    peer_rank: int | None = None
+
+
+class Request(Value):
+    """What to look at. `parent` is the pid of the asking process."""
+
+    parent: int
+    place: Place = Place()
+    facts: bool = False
+    names: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    listening_on: tuple[int, ...] = ()
+
+
+class Answer(Value):
+    """What was found. `probes` carry the slot for which each was tried."""
+
+    facts: HostFacts | None = None
+    probes: tuple[tuple[int, Probe], ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    failed: str = ""
+
+
+def look(request: Request) -> Answer:
+    """Carry out a request in this process, which must already be in its place. Never raises."""
+    facts = None
+    if request.facts:
+        from commcheck.probe.facts import host_facts
+
+        facts = host_facts(request.place.host, names=request.names)
+    return Answer(
+        facts=facts,
+        probes=_try_all(request.targets),
+        listeners=tuple(found for port in request.listening_on for found in listeners(port)),
+    )
+
+
+def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
+    results: list[tuple[int, Probe]] = []
+
+    def one(target: Target) -> None:
+        probe = connect(target.address, target.port, kind=target.kind, peer_rank=target.peer_rank)
+        if probe.outcome is Outcome.OK and target.kind == "master":
+            store = looks_like_store(target.address, target.port)
+            detail = "a PyTorch store answers there" if store else "something answers there that is no PyTorch store"
+            probe = msgspec.structs.replace(probe, detail=detail)
+        results.append((target.rank, probe))
+
+    threads = [threading.Thread(target=one, args=(t,)) for t in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return tuple(sorted(results, key=lambda r: (r[0], r[1].target, r[1].port)))
+
+
+def listeners(port: int) -> tuple[Listener, ...]:
+    """Who listens on a port of this host. The owner is found where /proc lets us look."""
+    from commcheck.system import sockets
+
+    rows = sockets.table(os.getpid())
+    found = {i: s for i, s in rows.items() if s.protocol == "tcp" and s.state == "LISTEN" and s.local_port == port}
+    if not found:
+        return ()
+    owners: dict[str, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            for inode in sockets.inodes(int(name)) & found.keys():
+                owners.setdefault(inode, int(name))
+    result = []
+    for inode, s in sorted(found.items()):
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(s.local_address, s.local_address)
+        store = looks_like_store(address, port) or (s.local_address == "::" and looks_like_store("127.0.0.1", port))
+        pid = owners.get(inode)
+        result.append(Listener(address=s.local_address, port=port, pid=pid, command=_command(pid), is_store=store))
+    return tuple(result)
+
+
+def _command(pid: int | None) -> str:
+    if pid is None:
+        return ""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(300).replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    """Read a request from standard input, enter its place, print the answer."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    die_with_parent(request.parent)
+    try:
+        enter(request.place)
+        answer = look(request)
+    except LaunchError as e:
+        answer = Answer(failed=str(e))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What can be seen of a world from outside, before anything in it is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from commcheck.model.case import ProcessState, Socket
+from commcheck.runtime.world import RunningRank, RunningWorld
+from commcheck.system import process, sockets
+
+STACK_DEADLINE = 0.25
+"""Seconds for the ranks' Python stacks after they were asked; faulthandler answers from the signal handler itself."""
+STOPPED = ("T", "t")
+
+
+def states(world: RunningWorld) -> dict[int, ProcessState]:
+    """The state of every live process, by slot."""
+    found = {}
+    for rank in world.alive:
+        state = process.state(rank.pid) if rank.pid is not None else None
+        if state is not None:
+            found[rank.plan.slot] = state
+    return found
+
+
+def socket_tables(world: RunningWorld) -> dict[int, tuple[Socket, ...]]:
+    """The sockets of every live process, by slot; the table of a network namespace is read once."""
+    tables: dict[int, dict[str, Socket]] = {}
+    found = {}
+    for rank in world.alive:
+        if rank.pid is None:
+            continue
+        try:
+            namespace = os.stat(f"/proc/{rank.pid}/ns/net").st_ino
+        except OSError:
+            continue
+        if namespace not in tables:
+            tables[namespace] = sockets.table(rank.pid)
+        found[rank.plan.slot] = sockets.of_process(rank.pid, tables[namespace])
+    return found
+
+
+def stacks(world: RunningWorld, known: dict[int, ProcessState]) -> dict[int, tuple[str, ...]]:
+    """The Python stacks of all threads of every live rank, by slot. A stopped process cannot answer."""
+    asked = []
+    for rank in world.alive:
+        state = known.get(rank.plan.slot)
+        if state is None or state.state in STOPPED:
+            continue
+        rank.text["stack"].clear()
+        world.signal(rank, signal.SIGUSR1)
+        asked.append(rank)
+    deadline = time.monotonic() + STACK_DEADLINE
+    while any(not _complete(r) for r in asked) and time.monotonic() < deadline:
+        world.pump(deadline)
+    return {r.plan.slot: _stack(r) for r in asked}
+
+
+def _complete(rank: RunningRank) -> bool:
+    """faulthandler prints the current thread, which is the interpreter's main one, last."""
+    return not rank.alive or (b"rank.py" in rank.text["stack"] and rank.text["stack"].endswith(b"\n"))
+
+
+def _stack(rank: RunningRank) -> tuple[str, ...]:
+    return tuple(rank.text["stack"].decode(errors="replace").splitlines())
+
+
+Activity = dict[int, tuple[float, int, int, int]]
+"""By slot: CPU seconds, bytes in TCP queues, number of sockets, whether a look-up is under way."""
+
+
+def activity(world: RunningWorld) -> Activity:
+    """Something to compare with itself a moment later: does anything move?"""
+    tables = socket_tables(world)
+    found = {}
+    for slot, state in states(world).items():
+        mine = tables.get(slot, ())
+        queued = sum(s.send_queue + s.receive_queue for s in mine if s.protocol == "tcp" and s.state == "ESTAB")
+        asking = any(s.protocol == "udp" and s.remote_port == 53 for s in mine)
+        found[slot] = (state.cpu, queued, len([s for s in mine if s.state == "ESTAB"]), int(asking))
+    return found
+
+
+IDLE_CPU = 0.02
+"""CPU seconds that a process uses in one sample while it only waits (polling threads, reconnecting clients)."""
+
+
+def moved(before: Activity, after: Activity) -> bool:
+    """Whether any rank computed, sent, received, connected, or waits for the resolver."""
+    for slot, (cpu, queued, count, asking) in after.items():
+        if slot not in before:
+            return True
+        if cpu - before[slot][0] > IDLE_CPU or queued != before[slot][1] or count != before[slot][2] or asking:
+            return True
+    return len(before) != len(after)

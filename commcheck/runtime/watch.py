@@ -1,0 +1,257 @@
+"""Watch a world until it ends, or until the evidence decides; before anything is ended, take the evidence.
+
+The frameworks wait for minutes, because from inside a slow peer and a dead one look alike. From outside they do not:
+a world in which no rank computes, no byte moves and no look-up is under way will not go on by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from commcheck.model import journal
+from commcheck.model.base import Value
+from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin
+from commcheck.model.phase import Phase
+from commcheck.model.plan import Place
+from commcheck.probe.agent import Request, Target
+from commcheck.runtime import evidence
+from commcheck.runtime.agents import ask
+from commcheck.runtime.collect import Seen, case, hosts_with_versions
+from commcheck.runtime.world import RunningRank, RunningWorld
+
+QUIET = 0.5
+"""Seconds without a word from any rank after which it is looked whether anything moves."""
+SAMPLE = 0.2
+"""Seconds between the two looks whose difference says whether anything moves."""
+SETTLE = 0.3
+"""Seconds that the other ranks get to show their side after the first failure."""
+GROWTH = 1.6
+"""Factor by which the next look is put off when the evidence did not decide."""
+TARGETS_LIMIT = 64
+"""Connections tried per place when a world stalls."""
+PHASE_PATIENCE: dict[Phase, float] = {
+    Phase.RESOLVE: 15.0,
+    Phase.STORE: 20.0,
+    Phase.PROBE: 15.0,
+    Phase.GROUP: 20.0,
+    Phase.FIRST_COLLECTIVE: 20.0,
+    Phase.VERIFY: 20.0,
+    Phase.STEADY: 20.0,
+    Phase.TEARDOWN: 10.0,
+}
+"""Seconds that a world may stand still in a phase, with no evidence that decides, before the watch gives up. They exceed
+a resolver's two tries of 5 s (resolv.conf(5)) and several TCP retransmissions; a world that moves is not bounded by them."""
+WORLD_DEADLINE = 300.0
+"""Seconds after which even a moving world is given up."""
+
+Judge = Callable[[Case], bool]
+"""Whether the evidence decides what is wrong."""
+
+
+class Terms(Value):
+    """What bounds a watch. `patience`: the least seconds of standstill that are borne, whatever the phase (a rank that
+    joins others waits for them); `complete`: whether no further process can appear."""
+
+    deadline: float = WORLD_DEADLINE
+    patience: float = 0.0
+    origin: Origin = Origin.WORLD
+    complete: bool = True
+
+
+class Watch:
+    """One watch over one running world."""
+
+    def __init__(
+        self,
+        world: RunningWorld,
+        hosts: tuple[HostFacts, ...],
+        judge: Judge,
+        terms: Terms,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._hosts = hosts
+        self._judge = judge
+        self._terms = terms
+        self._progress = progress
+        self._seen = Seen()
+        self._said: set[Phase] = set()
+        self._probed: set[Phase] = set()
+        self._first_failure: float | None = None
+
+    def run(self) -> Case:
+        """Watch, and end the world. Returns all evidence."""
+        world = self._world
+        quiet = QUIET
+        while True:
+            if self._over():
+                return self._finish()
+            if world.seconds > self._terms.deadline:
+                self._look()
+                return self._stop(Ended.DEADLINE)
+            failed = self._failed_at()
+            if failed is not None and time.monotonic() - failed >= SETTLE:
+                self._look()
+                found = self._case(Ended.FAILED)
+                if self._judge(found):
+                    return self._stop(Ended.FAILED)
+            until = world.last_event + quiet
+            if failed is not None and failed + SETTLE > time.monotonic():
+                until = min(until, failed + SETTLE)
+            if world.pump(min(until, world.begun + self._terms.deadline + 0.01)):
+                self._tell()
+                quiet = QUIET if failed is None else quiet
+                continue
+            if time.monotonic() - world.last_event < quiet:
+                continue
+            if not self._stalled():
+                world.last_event = time.monotonic()
+                continue
+            self._look(stalled=True)
+            if self._judge(self._case(Ended.STALLED)):
+                return self._stop(Ended.STALLED)
+            if time.monotonic() - world.last_event > self._patience():
+                return self._stop(Ended.STALLED)
+            quiet *= GROWTH
+
+    # -- reading the world
+
+    def _over(self) -> bool:
+        """All ranks that were started have ended."""
+        return not self._world.alive
+
+    def _failed_at(self) -> float | None:
+        """When the first failure was seen, as a monotonic time."""
+        if self._first_failure is None and any(r.failed for r in self._world.ranks):
+            self._first_failure = time.monotonic()
+        return self._first_failure
+
+    def _patience(self) -> float:
+        phases = [p for p in map(_phase_of, self._world.alive) if p is not None]
+        return max([self._terms.patience, *(PHASE_PATIENCE[p] for p in phases)])
+
+    def _stalled(self) -> bool:
+        before = evidence.activity(self._world)
+        if self._world.pump(time.monotonic() + SAMPLE):
+            self._tell()
+            return False
+        return not evidence.moved(before, evidence.activity(self._world))
+
+    def _tell(self) -> None:
+        """Say once when the whole world has come through a phase."""
+        for phase in Phase:
+            if phase in self._said:
+                continue
+            ended = [any(isinstance(e, journal.Finished) and e.phase is phase for e in r.events) for r in self._world.ranks]
+            if not ended or not all(ended):
+                return
+            self._said.add(phase)
+            self._progress(f"{phase.value}: all {len(ended)} ranks, {self._world.seconds:.2f} s")
+
+    # -- taking evidence
+
+    def _look(self, *, stalled: bool = False) -> None:
+        seen, world = self._seen, self._world
+        seen.states.update(evidence.states(world))
+        seen.sockets.update(evidence.socket_tables(world))
+        seen.stacks.update(evidence.stacks(world, seen.states))
+        if stalled:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Try from outside what the waiting ranks try: the store's port, or each other's data ports. Once per phase."""
+        waiting = {r.plan.slot: _phase_of(r) for r in self._world.alive}
+        store = [r for r in self._world.alive if waiting[r.plan.slot] is Phase.STORE]
+        group = [r for r in self._world.alive if waiting[r.plan.slot] is Phase.GROUP]
+        targets: dict[Place, list[Target]] = {}
+        listening: dict[Place, set[int]] = {}
+        if store and Phase.STORE not in self._probed:
+            self._probed.add(Phase.STORE)
+            for rank in self._world.ranks:
+                port = _port(rank)
+                if port is not None:
+                    listening.setdefault(rank.plan.place, set()).add(port)
+            for rank in store:
+                target = _store_target(rank)
+                if target is not None:
+                    targets.setdefault(rank.plan.place, []).append(target)
+        if group and Phase.GROUP not in self._probed:
+            self._probed.add(Phase.GROUP)
+            for rank in group:
+                targets.setdefault(rank.plan.place, []).extend(self._data_targets(rank))
+        places = targets.keys() | listening.keys()
+        if not places:
+            return
+        requests = {
+            p: Request(
+                parent=0, targets=tuple(targets.get(p, ())[:TARGETS_LIMIT]), listening_on=tuple(sorted(listening.get(p, ())))
+            )
+            for p in places
+        }
+        for place, answer in ask(requests).items():
+            if answer.failed:
+                self._seen.not_read.append(f"probes from {place.host or 'this host'}: {answer.failed}")
+            for slot, probe in answer.probes:
+                self._seen.probes[slot] = (*self._seen.probes.get(slot, ()), probe)
+            self._hosts = tuple(
+                _with_listeners(h, answer.listeners) if h.host == place.host else h for h in self._hosts
+            )
+
+    def _data_targets(self, rank: RunningRank) -> list[Target]:
+        """The listeners of all other ranks in the group phase, as the kernel shows them."""
+        found = []
+        for other in self._world.alive:
+            if other is rank or _phase_of(other) is not Phase.GROUP or other.plan.place == rank.plan.place:
+                continue
+            store_port = _port(other)
+            for s in self._seen.sockets.get(other.plan.slot, ()):
+                if s.state == "LISTEN" and s.local_port != store_port and s.local_address not in ("0.0.0.0", "::"):
+                    peer = int(other.plan.environment.get("RANK", other.plan.slot))
+                    found.append(
+                        Target(rank=rank.plan.slot, address=s.local_address, port=s.local_port, kind="data", peer_rank=peer)
+                    )
+        return found
+
+    # -- ending
+
+    def _case(self, ended: Ended) -> Case:
+        self._hosts = hosts_with_versions(self._world, self._hosts)
+        terms = self._terms
+        return case(self._world, self._seen, self._hosts, ended=ended, origin=terms.origin, complete=terms.complete)
+
+    def _finish(self) -> Case:
+        self._world.drain()
+        self._tell()
+        failed = any(r.failed for r in self._world.ranks)
+        return self._case(Ended.FAILED if failed else Ended.FINISHED)
+
+    def _stop(self, ended: Ended) -> Case:
+        """End what runs, then take the last words."""
+        self._world.kill()
+        return self._case(ended)
+
+
+def _phase_of(rank: RunningRank) -> Phase | None:
+    for event in reversed(rank.events):
+        if isinstance(event, journal.Began | journal.Finished):
+            return event.phase
+    return None
+
+
+def _port(rank: RunningRank) -> int | None:
+    text = rank.plan.environment.get("MASTER_PORT", "")
+    return int(text) if text.isdigit() and 0 < int(text) < 65536 else None
+
+
+def _store_target(rank: RunningRank) -> Target | None:
+    port = _port(rank)
+    address = rank.plan.environment.get("MASTER_ADDR", "")
+    if port is None or not address:
+        return None
+    return Target(rank=rank.plan.slot, address=address, port=port, kind="master", peer_rank=0)
+
+
+def _with_listeners(facts: HostFacts, listeners: tuple[Listener, ...]) -> HostFacts:
+    return replace(facts, listeners=(*facts.listeners, *listeners))

@@ -1,0 +1,101 @@
+"""Dying with the parent, resource limits, and what /proc says of a process."""
+
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+
+from commcheck.model.case import ProcessState
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_LIMITS = {
+    "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC,
+    "memlock": resource.RLIMIT_MEMLOCK,
+    "as": resource.RLIMIT_AS,
+    "core": resource.RLIMIT_CORE,
+    "stack": resource.RLIMIT_STACK,
+}
+LIMIT_NAMES: tuple[str, ...] = tuple(_LIMITS)
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def libc() -> ctypes.CDLL:
+    """The C library, with errno kept."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when `parent` ends, and end at once if it already has.
+
+    The check after the call closes the race in which the parent died before it."""
+    libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def set_limits(limits: dict[str, tuple[int, int]]) -> None:
+    """Set soft and hard limits by name; -1 is unlimited. Raises ValueError or OSError when the kernel refuses."""
+    for name, (soft, hard) in limits.items():
+        resource.setrlimit(_LIMITS[name], (soft, hard))
+
+
+def join_cgroups(directories: tuple[str, ...]) -> None:
+    """Move this process into each control group."""
+    for directory in directories:
+        Path(directory, "cgroup.procs").write_text(str(os.getpid()))
+
+
+def state(pid: int) -> ProcessState | None:
+    """State, thread count, CPU seconds and kernel wait channel of a process; None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    cpu = (int(fields[11]) + int(fields[12])) / _TICKS
+    try:
+        waiting = Path(f"/proc/{pid}/wchan").read_text().strip("0")
+    except OSError:
+        waiting = ""
+    return ProcessState(state=fields[0], threads=int(fields[17]), cpu=cpu, waiting_in=waiting)
+
+
+def oom_kills(pid: int) -> dict[str, int]:
+    """How often the kernel's out-of-memory killer has struck in each control group of a process.
+
+    Keys are the counters' files, so that a caller can read them again after the process is gone."""
+    found: dict[str, int] = {}
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            candidates = (f"/sys/fs/cgroup{path}/memory.events", f"/sys/fs/cgroup/unified{path}/memory.events")
+        elif "memory" in controllers.split(","):
+            candidates = (f"/sys/fs/cgroup/memory{path}/memory.oom_control",)
+        else:
+            continue
+        for file in candidates:
+            count = read_oom_kills(file)
+            if count is not None:
+                found[file] = count
+    return found
+
+
+def read_oom_kills(file: str) -> int | None:
+    """The `oom_kill` counter in a memory.events (cgroup v2) or memory.oom_control (v1) file; None when unreadable."""
+    try:
+        text = Path(file).read_text()
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill" and value.isdigit():
+            return int(value)
+    return None

@@ -1,0 +1,88 @@
+"""Names: the store's host forward, its address backward, the own host name. In bounded time."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from commcheck.model.case import Outcome, Probe
+from commcheck.worker.context import RankContext
+
+NAME_DEADLINE = 1.2
+"""Seconds for one look-up. The resolver's own first retry comes after 5 s (resolv.conf(5)); a healthy one answers in
+milliseconds, so that no answer in this time is worth a finding."""
+
+
+class NameNotResolvedError(Exception):
+    """MASTER_ADDR has no address here. The frameworks would go on asking until their timeout."""
+
+
+def run(ctx: RankContext) -> str:
+    """Resolve MASTER_ADDR. Raises NameNotResolvedError at once where the frameworks would retry for minutes."""
+    name = ctx.plan.environment.get("MASTER_ADDR", "")
+    if not name or not ctx.plan.init_method.startswith("env"):
+        return "no MASTER_ADDR to resolve"
+    answer = _bounded(lambda: _forward(name))
+    if isinstance(answer, str):
+        outcome = Outcome.UNRESOLVED if answer else Outcome.TIMED_OUT
+        detail = answer or f"no answer within {NAME_DEADLINE:g} s"
+        ctx.journal.probed(Probe(kind="name", target=name, port=0, outcome=outcome, detail=detail))
+        if answer:
+            raise NameNotResolvedError(f"MASTER_ADDR={name}: {detail}")
+        return f"{name}: {detail}"
+    addresses, seconds = answer
+    ctx.journal.probed(
+        Probe(kind="name", target=name, port=0, outcome=Outcome.OK, seconds=seconds, detail=" ".join(addresses))
+    )
+    if not _loopback(addresses[0]):
+        threading.Thread(target=_reverse, args=(ctx, addresses[0]), daemon=True).start()
+    return f"{name} is {', '.join(addresses)}"
+
+
+def _loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+Answer = tuple[tuple[str, ...], float] | str
+"""The addresses and the seconds that they took, or what the resolver says went wrong."""
+
+
+def _forward(name: str) -> Answer:
+    begin = time.monotonic()
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError as e:
+        return str(e)
+    return tuple(dict.fromkeys(str(f[4][0]) for f in found)), time.monotonic() - begin
+
+
+def _bounded(look_up: Callable[[], Answer]) -> Answer:
+    """The result of `look_up`, or "" when it did not come in time. The resolver cannot be interrupted, only left."""
+    result: list[Answer] = []
+    thread = threading.Thread(target=lambda: result.append(look_up()), daemon=True)
+    thread.start()
+    thread.join(NAME_DEADLINE)
+    return result[0] if result else ""
+
+
+def _reverse(ctx: RankContext, address: str) -> None:
+    """PyTorch's store client asks for the name of an address when a connection attempt failed, and waits for it."""
+    begin = time.monotonic()
+    result: list[str] = []
+
+    def ask() -> None:
+        try:
+            result.append(socket.getnameinfo((address, 0), 0)[0])
+        except OSError as e:
+            result.append(str(e))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(NAME_DEADLINE)
+    outcome = Outcome.OK if result else Outcome.TIMED_OUT
+    detail = result[0] if result else f"no answer within {NAME_DEADLINE:g} s"
+    seconds = time.monotonic() - begin
+    ctx.journal.probed(Probe(kind="reverse-name", target=address, port=0, outcome=outcome, seconds=seconds, detail=detail))

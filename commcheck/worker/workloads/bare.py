@@ -1,0 +1,7 @@
+"""One all-reduce and nothing else: what a world costs by itself."""
+
+from commcheck.worker.steps import Step
+
+FIRST = (Step(op="all_reduce", size=4, reduce_op="sum"),)
+
+VERIFY: tuple[Step, ...] = ()
