@@ -1,0 +1,100 @@
+"""From a case and its judgement to the report."""
+
+from __future__ import annotations
+
+from commcheck import __version__
+from commcheck.diagnose.match import Judgement
+from commcheck.model.case import Case, Origin, RankRecord
+from commcheck.model.diagnosis import SCHEMA, Connection, PairRow, Placed, RankPhase, Report, WorldReport
+
+PROOF_ROWS = 256
+"""Connections that a report lists; a world of 64 ranks has thousands, and their number says enough."""
+
+
+def report(
+    case: Case,
+    judgement: Judgement,
+    *,
+    command: tuple[str, ...],
+    seconds: float,
+    replay: str = "",
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """The report of one case. `seconds`: how long the whole command took so far."""
+    return Report(
+        schema=SCHEMA,
+        verdict=judgement.verdict,
+        command=command,
+        versions=versions(case),
+        world=world(case),
+        phases=phases(case),
+        diagnoses=judgement.diagnoses,
+        not_evaluated=judgement.not_evaluated,
+        next=judgement.next,
+        replay=replay,
+        seconds=round(seconds, 3),
+        notes=notes,
+    )
+
+
+def versions(case: Case) -> dict[str, str]:
+    """Versions that all hosts share, and per host those that differ."""
+    found: dict[str, dict[str, str]] = {}
+    for host in case.hosts:
+        for name, version in host.versions.items():
+            found.setdefault(name, {})[host.host] = version
+    done = {"commcheck": __version__}
+    for name, by_host in found.items():
+        if len(set(by_host.values())) == 1:
+            done[name] = next(iter(by_host.values()))
+        else:
+            done |= {f"{name}@{host}": version for host, version in by_host.items()}
+    return done
+
+
+def world(case: Case) -> WorldReport | None:
+    """The world that really was, with its proof from the kernel's tables; None for static cases and logs."""
+    if case.origin not in (Origin.WORLD, Origin.JOINED) or case.world is None:
+        return None
+    port = case.world.master_port
+    return WorldReport(
+        size=case.world.size,
+        backend=case.world.backend,
+        hosts=tuple(dict.fromkeys(r.host for r in case.ranks)),
+        master=f"{case.world.master_addr}:{port}" if port else case.world.master_addr,
+        placed=tuple(
+            Placed(rank=r.name, slot=r.slot, host=r.host, pid=r.pid, started=r.started, started_why=r.started_why)
+            for r in case.ranks
+        ),
+        proof=tuple(c for r in case.ranks for c in _connections(r, port))[:PROOF_ROWS],
+        distinct_processes=len({pid for r in case.ranks for _, pid in r.members}),
+        values_checked=sum(check.ok for r in case.ranks for check in r.checks),
+        pairs=tuple(
+            PairRow(rank=r.name, peer_rank=p.peer_rank, latency=p.latency, bandwidth=p.bandwidth)
+            for r in case.ranks
+            for p in r.pairs
+        ),
+    )
+
+
+def _connections(rank: RankRecord, port: int | None) -> list[Connection]:
+    return [
+        Connection(
+            rank=rank.name,
+            local=f"{s.local_address}:{s.local_port}",
+            remote=f"{s.remote_address}:{s.remote_port}",
+            interface=s.interface,
+            purpose="store" if port in (s.local_port, s.remote_port) else "data",
+        )
+        for s in rank.sockets
+        if s.protocol == "tcp" and s.state == "ESTAB"
+    ]
+
+
+def phases(case: Case) -> tuple[RankPhase, ...]:
+    """One row per rank and phase that it came to."""
+    return tuple(
+        RankPhase(rank=r.name, slot=r.slot, phase=p.phase.value, status=p.status.value, seconds=round(p.seconds, 4))
+        for r in case.ranks
+        for p in r.phases
+    )

@@ -1,0 +1,197 @@
+"""Run every rule on a case, and say which match leads.
+
+A rule that crashes is a fault of ours: it is listed as not evaluated and never becomes a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from commcheck import registry
+from commcheck.catalog.fixes import frequency
+from commcheck.model.base import Value
+from commcheck.model.case import Case, Ended, Origin
+from commcheck.model.diagnosis import Diagnosis, Evidence, EvidenceKind, Match, Role, Verdict
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import Stage, Symptom
+
+FLAGGED = 0.5
+"""Confidence from which a root diagnosis makes a world unhealthy."""
+DECIDED = 0.75
+"""Confidence from which a root diagnosis ends the watch: waiting longer would not change it."""
+_RULES = "commcheck.diagnose.rules"
+_STAGES = tuple(Stage)
+
+
+class Judgement(Value):
+    """What the rules make of a case. `diagnoses`: best first."""
+
+    verdict: Verdict
+    diagnoses: tuple[Diagnosis, ...]
+    not_evaluated: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+
+
+def rules() -> tuple[Rule, ...]:
+    """All rules, by code."""
+    return tuple(sorted(registry.exported(_RULES, "RULE", Rule), key=lambda r: r.code))
+
+
+def judge(case: Case, among: Iterable[Rule] | None = None) -> Judgement:
+    """Diagnose a case. Pure: the same case gives the same judgement."""
+    found, not_evaluated = matches(case, rules() if among is None else tuple(among))
+    diagnoses = order(found, case)
+    verdict = _verdict(case, diagnoses)
+    if verdict is Verdict.UNHEALTHY and not any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses):
+        diagnoses = (*diagnoses, _unclassified(case))
+    ask = tuple(dict.fromkeys(n for _, m in found for n in m.next))
+    return Judgement(verdict=verdict, diagnoses=diagnoses, not_evaluated=not_evaluated, next=ask)
+
+
+def decided(case: Case) -> bool:
+    """Whether the evidence so far names a root cause surely enough to stop waiting."""
+    found, _ = matches(case, rules())
+    return any(d.role is Role.ROOT and d.confidence >= DECIDED for d in order(found, case))
+
+
+def matches(case: Case, among: tuple[Rule, ...]) -> tuple[tuple[tuple[Rule, Match], ...], tuple[str, ...]]:
+    """All matches, and why some rules could not be evaluated."""
+    found: list[tuple[Rule, Match]] = []
+    skipped: list[str] = list(case.not_read)
+    unmet: dict[str, int] = {}
+    for rule in among:
+        if rule.match is None:
+            continue
+        missing = [n for n in rule.needs if not _has(case, n)]
+        if missing:
+            for need in missing:
+                unmet[need] = unmet.get(need, 0) + 1
+            continue
+        try:
+            match = rule.match(case)
+        except Exception as e:  # noqa: BLE001 - a crash of one rule must not take the verdict of the others away
+            skipped.append(f"rule {rule.cause} crashed ({type(e).__name__}: {e}); please report it")
+            continue
+        if match is not None:
+            found.append((rule, match))
+    skipped += [f"{count} rules need {_NEEDS[need]}" for need, count in sorted(unmet.items())]
+    return _with_lines(case, found, among), tuple(skipped)
+
+
+_NEEDS = {
+    "ranks": "the ranks of a world (commcheck preflight)",
+    "hosts": "facts of the hosts (commcheck lint on each)",
+    "environment": "the settings",
+    "lines": "a log",
+}
+
+
+def _has(case: Case, need: str) -> bool:
+    present = {
+        "ranks": bool(case.ranks),
+        "hosts": bool(case.hosts),
+        "environment": bool(case.environment) or bool(case.ranks),
+        "lines": bool(case.lines),
+    }
+    return present[need]
+
+
+def _with_lines(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> tuple[tuple[Rule, Match], ...]:
+    """Add what the text says: all there is for a log; beside structured evidence only where that found nothing."""
+    if case.origin is not Origin.LOG and (found or not any(r.output for r in case.ranks)):
+        return tuple(found)
+    from commcheck.diagnose.logs import log_matches
+
+    known = {rule.cause for rule in among}
+    seen = {rule.cause for rule, _ in found}
+    return (*found, *((r, m) for r, m in log_matches(case) if r.cause in known and r.cause not in seen))
+
+
+def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, ...]:
+    """Roots before consequences, surer before less sure, earlier stage before later."""
+    pairs = tuple(found)
+    explained: dict[str, float] = {}
+    for rule, match in pairs:
+        for cause in rule.explains:
+            explained[cause] = max(explained.get(cause, 0.0), match.confidence)
+    done = []
+    for rule, match in pairs:
+        above = explained.get(rule.cause, 0.0)
+        role = Role.CONSEQUENCE if above >= FLAGGED and above >= match.confidence - 0.2 else Role.ROOT
+        done.append(_diagnosis(rule, match, role))
+    return tuple(
+        sorted(done, key=lambda d: (d.role is not Role.ROOT, -round(d.confidence, 2), _STAGES.index(d.stage), d.code))
+    )
+
+
+def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
+    return Diagnosis(
+        symptom=match.symptom,
+        cause=rule.cause,
+        code=rule.code,
+        title=match.title,
+        confidence=match.confidence,
+        role=role,
+        stage=rule.stage,
+        ranks=match.ranks,
+        hosts=match.hosts,
+        links=match.links,
+        evidence=match.evidence,
+        against=match.against,
+        fixes=tuple(replace(f, frequency=f.frequency or frequency(match.symptom, f.pattern)) for f in match.fixes),
+    )
+
+
+def _verdict(case: Case, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
+    flagged = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+    if flagged:
+        return Verdict.UNHEALTHY
+    if case.origin is Origin.STATIC:
+        return Verdict.HEALTHY
+    if case.origin is Origin.LOG:
+        return Verdict.UNHEALTHY if diagnoses else Verdict.INCONCLUSIVE
+    if case.ended is Ended.FINISHED and proven(case):
+        return Verdict.HEALTHY
+    if case.ended in (Ended.FAILED, Ended.STALLED):
+        return Verdict.UNHEALTHY
+    return Verdict.INCONCLUSIVE
+
+
+def proven(case: Case) -> bool:
+    """The world that was asked for really ran: every rank came through, values were compared and right, and an
+    all-gather showed as many distinct processes as ranks."""
+    if case.world is None or not case.ranks or not all(r.finished for r in case.ranks):
+        return False
+    if any(not check.ok for r in case.ranks for check in r.checks) or not all(r.checks for r in case.ranks):
+        return False
+    if case.origin is Origin.WORLD and len(case.ranks) != case.world.size:
+        return False
+    return all(len(set(r.members)) == case.world.size and len({rank for rank, _ in r.members}) == case.world.size
+               for r in case.ranks)
+
+
+def _unclassified(case: Case) -> Diagnosis:
+    """The honest answer when it failed and no rule knows why."""
+    evidence = []
+    for r in case.ranks:
+        last = r.last_phase
+        if r.error is not None:
+            text = f"{r.error.kind} in phase {r.error.phase.value}: {r.error.message.splitlines()[0] if r.error.message else ''}"
+            evidence.append(Evidence(kind=EvidenceKind.LOG, rank=r.name, text=text))
+        elif r.exit is not None and not r.exit.by_us and r.exit.code != 0:
+            evidence.append(Evidence(kind=EvidenceKind.EXIT, rank=r.name, text=f"ended with {r.exit.code or r.exit.signal}"))
+        elif last is not None and not r.finished:
+            evidence.append(Evidence(kind=EvidenceKind.PHASE, rank=r.name, text=f"did not get beyond {last.phase.value}"))
+    symptom = Symptom.SETUP_FAILURE if case.ended is Ended.FAILED else Symptom.SETUP_HANG_TIMEOUT
+    return Diagnosis(
+        symptom=symptom,
+        cause="unclassified",
+        code="CC000",
+        title="It failed, and no known cause fits the evidence",
+        confidence=0.0,
+        role=Role.ROOT,
+        stage=Stage.SETUP,
+        ranks=tuple(e.rank for e in evidence if e.rank is not None),
+        evidence=tuple(evidence),
+    )
