@@ -1,0 +1,44 @@
+"""Sentences that libraries print as guesses or recommendations: they are not evidence of anything.
+
+A watchdog that says "this may indicate a network problem" has not seen one. A signature that matches only inside
+such a sentence does not count.
+"""
+
+import re
+
+_HEDGES = re.compile(
+    r"(?:can|could|may|might)(?: also)? (?:be|have been|indicate|happen|mean)\b"
+    r"|\b(?:possibly|potentially|likely|typically|usually|often|probably) (?:due to|because|caused|indicates?|reflects|a sign)"
+    r"|\bthis (?:typically|usually|generally|often) (?:indicates?|means|reflects|happens)"
+    r"|\b(?:may|might|could) be (?:due|because)"
+    r"|\b(?:consider|try) (?:using|setting|increasing|decreasing|adding|reducing|disabling|enabling|to |passing|running)"
+    r"|\byou (?:can|may|might|could) (?:try|also|set|use|want|need|consider|check|increase)"
+    r"|\b(?:please|also) (?:check|make sure|verify|ensure|see|refer|try|consider)"
+    r"|^\s*(?:hint|tip|note|suggestion)s?\s?[:!]|\bpossible (?:reasons?|causes?|solutions?)\b"
+    r"|\bif you (?:suspect|are (?:not )?(?:running|using|trying)|believe|want|wish|see this)"
+    r"|\bfor debugging consider|\bmake sure (?:that )?(?:your|you|the|all)"
+    r"|\bmight be asynchronously reported",
+    re.IGNORECASE,
+)
+_CLAUSE_BEGIN = re.compile(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")
+_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
+
+
+def spans(text: str) -> tuple[tuple[int, int], ...]:
+    """The parts of a line that are advice, as (begin, end) offsets. Usually none.
+
+    A piece begins with the clause that holds the hedge, not with the sentence: "group not found, please make sure
+    that ..." states a fact first."""
+    found: list[tuple[int, int]] = []
+    for hedge in _HEDGES.finditer(text):
+        begin = 0
+        for boundary in _CLAUSE_BEGIN.finditer(text, 0, hedge.start() + 1):
+            begin = boundary.end()
+        end = _SENTENCE_END.search(text, hedge.end())
+        found.append((begin, end.end() if end else len(text)))
+    return tuple(found)
+
+
+def is_advice(text: str, begin: int, end: int) -> bool:
+    """Whether the part from `begin` to `end` lies wholly inside one piece of advice."""
+    return any(b <= begin and end <= e for b, e in spans(text))

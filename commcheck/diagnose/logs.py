@@ -1,0 +1,211 @@
+"""Judging text: from the bytes of logs to a `Case`, and from a case's lines to matches of rules.
+
+Three things keep this honest. A wording that many causes share has a low weight under each of them, so a timeout
+alone gives several candidates and no verdict. What a peer says about a failure elsewhere loses to what the failing
+rank says itself. And a failed log without a known wording is called exactly that, with its most unusual lines.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from commcheck.diagnose import scan
+from commcheck.diagnose.ingest import decode, marks
+from commcheck.diagnose.prefilter import shape
+from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import Stage, Symptom
+from commcheck.report.redact import redact
+
+UNCLASSIFIED = Rule(
+    cause="unclassified",
+    code="CC000",
+    title="It failed in a way that no known signature describes",
+    stage=Stage.TRAINING,
+    symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
+    fixes=(),
+)
+"""The honest answer. Not in a rule's file: it is given when no rule matches, never by matching anything."""
+
+_EVIDENCE = 5
+_SURE = 0.6
+_TEXT = 2000  # of a line's text, for a report
+_MOST_LINES = 200_000
+
+
+def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
+    """The case that logs make: (name, bytes) of each. Only lines that some rule or the time-line could want are kept.
+
+    Raises InputError for a source that is not text."""
+    lines: list[LogLine] = []
+    not_read: list[str] = []
+    for name, data in sources:
+        before = len(lines)
+        for line in _lines(name, decode.clean(name, data)):
+            if len(lines) >= _MOST_LINES:
+                not_read.append(f"{name}: lines after line {line.number} (too many error-like lines to keep)")
+                break
+            lines.append(line)
+        if not data.strip():
+            not_read.append(f"{name}: it is empty")
+        elif len(lines) == before:
+            not_read.append(f"{name}: no line in it tells of a failure")
+    ranks = sorted({line.rank for line in lines if line.rank is not None})
+    return Case(
+        origin=Origin.LOG,
+        lines=tuple(lines),
+        ranks=tuple(
+            RankRecord(slot=slot, rank=rank, world_size=None, host="", output=()) for slot, rank in enumerate(ranks)
+        ),
+        complete=False,  # a log need not hold every rank
+        ended=Ended.FAILED if any(scan.is_trouble(line.text) for line in lines) else Ended.NOT_RUN,
+        not_read=tuple(not_read),
+    )
+
+
+def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
+    """What the case's text shows (its lines and the output of its ranks), the most confident first."""
+    lines = (*case.lines, *(line for rank in case.ranks for line in rank.output))
+    if not lines:
+        return ()
+    hits = scan.scan(lines)
+    stage = scan.stage_of(lines)
+    by_cause: dict[str, list[scan.Hit]] = {}
+    for hit in hits:
+        by_cause.setdefault(hit.cause, []).append(hit)
+    known = scan.rules()
+    sure = any(_weight(found) >= _SURE for found in by_cause.values())
+    first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
+    matches = [
+        (known[cause], _match(known[cause], found, stage, sure=sure, first=first))
+        for cause, found in by_cause.items()
+        if cause in known
+    ]
+    if case.origin is Origin.LOG and all(m.confidence < scan.GENERIC_BELOW for _, m in matches):
+        unknown = unclassified(lines, best=max((m.confidence for _, m in matches), default=0.0))
+        matches.extend([unknown] if unknown else [])
+    return tuple(sorted(matches, key=lambda pair: (-pair[1].confidence, pair[0].code)))
+
+
+def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Match] | None:
+    """The answer without a known signature; None where no line tells of a failure at all.
+
+    `best` is the confidence of the best candidate: where there are candidates, this one stands behind them."""
+    unusual = _unusual(scan.troubles(lines))
+    if not unusual:
+        return None
+    match = Match(
+        symptom=UNCLASSIFIED.symptoms[0],
+        title=UNCLASSIFIED.title,
+        confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
+        evidence=tuple(_evidence(line) for line in unusual),
+        next=_COLLECT,
+    )
+    return UNCLASSIFIED, match
+
+
+_COLLECT = (
+    "run again with NCCL_DEBUG=INFO (NCCL) or TORCH_DISTRIBUTED_DEBUG=DETAIL TORCH_CPP_LOG_LEVEL=INFO (PyTorch) and give all ranks' logs",
+    "run `commcheck preflight` with the job's settings: it tells setting, network and program apart",
+)
+
+
+def _lines(name: str, data: bytes) -> Iterable[LogLine]:
+    """The lines of one clean source that are worth keeping."""
+    of_source = marks.of_source(name)
+    for number, raw, _ in scan.prefilter().wanted(data):
+        for part in decode.segments(_cut(raw)):
+            marked = marks.read(decode.text_of(part).rstrip())
+            text = redact(marked.text)
+            if not text.strip():
+                continue
+            rank = of_source if marked.rank is None else marked.rank
+            yield LogLine(source=name, number=number, text=text, rank=rank, seconds=marked.seconds)
+
+
+def _cut(raw: bytes) -> bytes:
+    """A line of bearable length: of a giant one, the surroundings of what looks like an error."""
+    limit = 1 << 16
+    if len(raw) <= limit:
+        return raw
+    small = raw.lower()
+    at = next((p for word in (b"error", b"warn", b"fail", b"timed out", b"abort") if (p := small.find(word)) >= 0), 0)
+    begin = max(0, at - limit // 2)
+    return raw[begin : begin + limit]
+
+
+def _weight(hits: Sequence[scan.Hit]) -> float:
+    """What the wordings of one cause weigh together: the best, and a little for every other good one."""
+    weights = sorted({hit.signature.pattern: hit.signature.weight for hit in hits}.values(), reverse=True)
+    return min(0.97, weights[0] + sum(0.05 for weight in weights[1:] if weight >= 0.4))
+
+
+def _position(hit: scan.Hit) -> tuple[float, int]:
+    """Where in time a hit is: by its clock where it has one, else by its line."""
+    return (hit.line.seconds if hit.line.seconds is not None else 0.0, hit.line.number)
+
+
+def _match(
+    rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int]
+) -> Match:
+    """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
+    confidence = _weight(hits)
+    if sure and confidence < scan.GENERIC_BELOW:
+        confidence *= 0.5  # timeouts and resets beside a failure that names itself are its consequences
+    elif sure and confidence >= _SURE and min(map(_position, hits)) > first:
+        confidence -= 0.03  # of several failures that name themselves, the first one leads
+    named = {hit.named for hit in hits if hit.named is not None}
+    own = {hit.line.rank for hit in hits if hit.line.rank is not None and hit.signature.weight >= scan.GENERIC_BELOW}
+    return Match(
+        symptom=symptom_at(rule, stage),
+        title=rule.title,
+        confidence=round(confidence, 3),
+        ranks=tuple(sorted(named or own)),
+        evidence=tuple(_evidence(hit.line) for hit in _different(hits)),
+        fixes=fixes_of(rule),
+        next=_COLLECT if confidence < scan.GENERIC_BELOW else (),
+    )
+
+
+_PREFIX = {Stage.BUILD: ("build-",), Stage.SETUP: ("setup-",), Stage.PREPARATION: ("prep-",), Stage.TRAINING: ("train-", "perf-")}
+
+
+def symptom_at(rule: Rule, stage: Stage | None) -> Symptom:
+    """Which of a rule's symptoms it is at a stage; the usual one where the stage is not known or not among them."""
+    if stage is not None:
+        for symptom in rule.symptoms:
+            if symptom.value.startswith(_PREFIX[stage]):
+                return symptom
+    return rule.symptoms[0]
+
+
+def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
+    """A few hits as evidence: the weightiest wordings first, each wording and rank once."""
+    seen: set[tuple[bytes, int | None]] = set()
+    chosen: list[scan.Hit] = []
+    for hit in sorted(hits, key=lambda h: -h.signature.weight):
+        key = (shape(hit.line.text.encode("utf-8", "replace")), hit.line.rank)
+        if key not in seen and len(chosen) < _EVIDENCE:
+            seen.add(key)
+            chosen.append(hit)
+    return chosen
+
+
+def _unusual(lines: Sequence[LogLine]) -> list[LogLine]:
+    """The rarest error-like lines, in their order."""
+    groups: dict[bytes, list[LogLine]] = {}
+    for line in lines:
+        groups.setdefault(shape(line.text.encode("utf-8", "replace")), []).append(line)
+    rare = sorted(groups.values(), key=lambda group: (len(group), group[0].number))[:_EVIDENCE]
+    return sorted((group[0] for group in rare), key=lambda line: (line.source, line.number))
+
+
+def _evidence(line: LogLine) -> Evidence:
+    """A line as a report shows it."""
+    return Evidence(kind=EvidenceKind.LOG, text=line.text[:_TEXT], rank=line.rank, source=line.source, line=line.number)
+
+
+def fixes_of(rule: Rule, ranks: tuple[int, ...] = ()) -> tuple[Fix, ...]:
+    """A rule's general repairs as fixes of a match."""
+    return tuple(Fix(pattern=pattern, text=text, applies_to_ranks=ranks) for pattern, text in rule.fixes)
+
+

@@ -1,0 +1,194 @@
+"""All signatures over all lines: which cause's wordings occur where, which ranks failed first, how far the job was.
+
+What may not be here: judgement. `commcheck.diagnose.logs` turns hits into matches.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from commcheck.diagnose.ingest import advice
+from commcheck.diagnose.prefilter import Prefilter
+from commcheck.model.case import LogLine
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import Stage
+from commcheck.registry import exported
+
+RULES = "commcheck.diagnose.rules"
+SIGNATURES = "commcheck.diagnose.signatures"
+
+# A line this long is searched around its literals only, so that no pattern can take long on it.
+_WINDOW = 4096
+
+# Below this weight a wording is shared by many causes: a peer's view of a failure elsewhere, or a launcher's summary.
+GENERIC_BELOW = 0.5
+
+
+class Entry(NamedTuple):
+    """A signature and the cause that it shows."""
+
+    cause: str
+    signature: Signature
+
+
+class Hit(NamedTuple):
+    """A signature matched a line. `named` is the rank that the wording itself blames (group `rank` of its pattern)."""
+
+    cause: str
+    signature: Signature
+    line: LogLine
+    named: int | None
+
+
+# Lines that say that something went wrong, whatever it was. They never name a cause; they are what an honest
+# "no known signature" shows, and their absence is what makes a log inconclusive.
+TROUBLE = re.compile(
+    r"\b[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b(?:\(|:|$)"
+    r"|\bTraceback \(most recent call last\)"
+    r"|(?:^|[\s\[|:])(?:ERROR|FATAL|CRITICAL|PANIC)(?=$|[\s\]|:])"
+    r"|(?:^|\s)(?:[Ff]atal(?: [Pp]ython)? error|[Ee]rror|error while [\w ]+):\s"
+    r"|^F\d{4} |\[F\d{3} "
+    r"|\b(?:core dumped|[Ss]egmentation fault|[Bb]us error|Illegal instruction|terminate called|double free|stack smashing)"
+    r"|\bAborted\b|\bAborting\b|\bKilled\b|\bCheck failed:|\bCHECK failed|\bassert(?:ion)?\b.{0,80}\bfailed\b"
+    r"|\bNCCL WARN\b|\bexit(?:ed)?(?: with)?(?: non-zero)?(?: exit)? ?(?:code|status):? (?!0\b)-?\d"
+    r"|\bexitcode\s*: (?!0\b)-?\d|\bfailed (?:with|to)\b|\bcommand not found\b|\b[Tt]imed out\b|\bstalled for longer\b"
+)
+_TROUBLE_WORDS = (
+    "error", "exception", "interrupt", "exit", "traceback", "fatal", "critical", "panic", "dumped", "fault",
+    "terminate called", "aborted", "aborting", "killed", "check failed", "assert", "nccl warn", "failed",
+    "timed out", "command not found", "illegal instruction", "double free", "smashing", "stalled for",
+    "[f", "f0", "f1",
+)  # fmt: skip
+
+_STAGES: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+    (
+        Stage.BUILD,
+        re.compile(
+            r"ImportError|ModuleNotFoundError|undefined symbol|cannot open shared object|setup\.py|Building wheel|CMake Error"
+        ),
+    ),
+    (
+        Stage.TRAINING,
+        re.compile(
+            r"(?i)\bepoch\b\W{0,4}\d|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
+            r"|optimizer\.step|SeqNum=(?:\d{3,})"
+        ),
+    ),
+    (
+        Stage.PREPARATION,
+        re.compile(
+            r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
+            r"|broadcast_variables|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
+        ),
+    ),
+    (
+        Stage.SETUP,
+        re.compile(
+            r"init_process_group|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
+            r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
+        ),
+    ),
+)
+_STAGE_WORDS = (
+    "importerror", "modulenotfounderror", "undefined symbol", "cannot open shared", "setup.py", "building wheel",
+    "cmake error", "epoch", "iter", "step", "loss", "it/s", "autograd", ".backward(", "seqnum=", "_sync_module_states",
+    "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables", "load_checkpoint",
+    "load_state_dict", "tokeniz", "init_process_group", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
+    "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed", "hvd.init",
+    "distributed.initialize",
+)  # fmt: skip
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Every rule, by cause."""
+    return {rule.cause: rule for rule in exported(RULES, "RULE", Rule)}
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every signature: the rules' own, then those kept apart."""
+    found = [Entry(rule.cause, signature) for rule in rules().values() for signature in rule.signatures]
+    for table in exported(SIGNATURES, "SIGNATURES", dict):
+        for cause, signatures in table.items():
+            found.extend(Entry(cause, signature) for signature in signatures)
+    return tuple(found)
+
+
+@cache
+def prefilter() -> Prefilter:
+    """The literals of all signatures, then the words of trouble (whose numbers are above all signatures')."""
+    return Prefilter([*(entry.signature.literal for entry in entries()), *_TROUBLE_WORDS])
+
+
+@cache
+def stage_words() -> Prefilter:
+    """The literals by which a line can tell the stage."""
+    return Prefilter(_STAGE_WORDS)
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A signature's pattern; compiled when its literal was met, since compiling all costs more than a short log."""
+    return re.compile(pattern)
+
+
+def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
+    """Every signature that matches a line outside of advice, in the order of the lines."""
+    table = entries()
+    hits: list[Hit] = []
+    for line, numbers in _candidates(lines):
+        for number in sorted(numbers):
+            if number < len(table) and (hit := _hit(table[number], line)):
+                hits.append(hit)
+    return tuple(hits)
+
+
+def troubles(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """The lines that look like errors, library advice excepted."""
+    return tuple(line for line in lines if is_trouble(line.text))
+
+
+def is_trouble(text: str) -> bool:
+    """Whether a line says that something went wrong."""
+    match = TROUBLE.search(text, 0, _WINDOW)
+    return match is not None and not advice.is_advice(text, match.start(), match.end())
+
+
+def stage_of(lines: Sequence[LogLine]) -> Stage | None:
+    """How far the job had come, by the last mark of progress in its text; None when nothing tells."""
+    best: Stage | None = None
+    for line in lines:
+        for stage, pattern in _STAGES:
+            if pattern.search(line.text, 0, _WINDOW):
+                if stage is Stage.TRAINING:
+                    return stage
+                if best is None or _ORDER[stage] > _ORDER[best]:
+                    best = stage
+    return best
+
+
+_ORDER = {Stage.BUILD: 0, Stage.SETUP: 1, Stage.PREPARATION: 2, Stage.TRAINING: 3}
+
+
+def _candidates(lines: Sequence[LogLine]) -> list[tuple[LogLine, frozenset[int]]]:
+    """The lines that contain a signature's literal, each with the numbers of those literals."""
+    block = "\n".join(line.text.replace("\n", " ") for line in lines).encode("utf-8", "replace")
+    return [(lines[number - 1], numbers) for number, _, numbers in prefilter().wanted(block)]
+
+
+def _hit(entry: Entry, line: LogLine) -> Hit | None:
+    """`entry` matched against one line."""
+    pattern, text = compiled(entry.signature.pattern), line.text
+    begin = 0
+    if len(text) > _WINDOW:
+        begin = max(0, text.lower().find(entry.signature.literal) - _WINDOW // 2)
+        text = text[begin : begin + _WINDOW]
+    pieces = advice.spans(text)
+    for match in pattern.finditer(text):
+        if any(b <= match.start() and match.end() <= e for b, e in pieces):
+            continue
+        named = match.groupdict().get("rank")
+        return Hit(entry.cause, entry.signature, line, int(named) if named else None)
+    return None
