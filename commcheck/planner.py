@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from commcheck.catalog.env import read_at_import
 from commcheck.errors import UsageError
+from commcheck.model.diagnosis import Fix
 from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
 
 RANKS_LIMIT = 4096
@@ -94,3 +97,46 @@ def local_plan(
             )
         )
     return Plan(size=size, backend=backend, ranks=tuple(ranks), workload=workload, base_environment=shared)
+
+
+def apply(plan: Plan, fix: Fix) -> Plan:
+    """The plan with a fix's settings; its places, limits and faults stay, so that only the settings differ.
+
+    `args` understood: backend, master-addr, master-port, timeout. Raises UsageError for others."""
+    unknown = fix.args.keys() - {"backend", "master-addr", "master-port", "timeout"}
+    if unknown:
+        raise UsageError(f"cannot be tried here: {', '.join(sorted(unknown))}")
+    return replace(
+        plan,
+        backend=fix.args.get("backend", plan.backend),
+        ranks=tuple(_mended(r, fix) if _concerns(fix, r) else r for r in plan.ranks),
+    )
+
+
+def _concerns(fix: Fix, rank: RankPlan) -> bool:
+    if fix.rank_set and not fix.applies_to_ranks:
+        return str(rank.slot) in fix.rank_set
+    claimed = rank.environment.get("RANK", "")
+    name = int(claimed) if claimed.lstrip("-").isdigit() else rank.slot
+    return not fix.applies_to_ranks or name in fix.applies_to_ranks or str(rank.slot) in fix.rank_set
+
+
+def _mended(rank: RankPlan, fix: Fix) -> RankPlan:
+    environment = {k: v for k, v in rank.environment.items() if k not in fix.unset}
+    environment |= fix.set
+    environment |= fix.rank_set.get(str(rank.slot), {})
+    if "master-addr" in fix.args:
+        environment["MASTER_ADDR"] = fix.args["master-addr"]
+    if "master-port" in fix.args:
+        environment["MASTER_PORT"] = fix.args["master-port"]
+    seconds = rank.store_seconds
+    if "timeout" in fix.args:
+        seconds = float(fix.args["timeout"])
+    init_method = "env://" if {"MASTER_ADDR", "MASTER_PORT"} & (fix.set.keys() | fix.args.keys()) else rank.init_method
+    return replace(
+        rank,
+        environment=environment,
+        backend=fix.args.get("backend", rank.backend),
+        store_seconds=seconds,
+        init_method=init_method,
+    )

@@ -69,6 +69,7 @@ def world(case: Case) -> WorldReport | None:
         proof=tuple(c for r in case.ranks for c in _connections(r, port))[:PROOF_ROWS],
         distinct_processes=len({pid for r in case.ranks for _, pid in r.members}),
         values_checked=sum(check.ok for r in case.ranks for check in r.checks),
+        seconds=round(case.seconds, 3),
         pairs=tuple(
             PairRow(rank=r.name, peer_rank=p.peer_rank, latency=p.latency, bandwidth=p.bandwidth)
             for r in case.ranks

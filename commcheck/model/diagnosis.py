@@ -59,7 +59,8 @@ class Link(Value):
 class Fix(Value):
     """A repair as data. Where `set`, `unset` or `args` alone describe it, commcheck can try it; `commands` change a
     machine and are printed, never run. `verified`: True worked, False did not, None was not tried (`not_tried` says why).
-    `applies_to_ranks` empty: all ranks. `rank_set`: per rank (as text), where the values differ."""
+    `applies_to_ranks` empty: all ranks. `rank_set`: by slot (as text), where the values differ: two processes that claim
+    the same rank have different slots."""
 
     pattern: FixPattern
     text: str
@@ -163,6 +164,7 @@ class WorldReport(Value):
     proof: tuple[Connection, ...] = ()
     distinct_processes: int = 0
     values_checked: int = 0
+    seconds: float = 0.0  # from the start of the world to the verdict; the import of torch is not in it
     pairs: tuple[PairRow, ...] = ()
 
 

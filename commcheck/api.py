@@ -1,0 +1,177 @@
+"""The verbs of commcheck as functions: the map of the program.
+
+    preflight   plan -> facts of the hosts -> a real world, watched -> case -> judgement -> fixes tried -> report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from commcheck.diagnose import build
+from commcheck.diagnose.match import FLAGGED, Judgement, decided, judge
+from commcheck.errors import UsageError
+from commcheck.model.case import Case, HostFacts
+from commcheck.model.diagnosis import Diagnosis, Fix, Report, Role, Verdict
+from commcheck.model.plan import Place, Plan
+from commcheck.planner import apply
+from commcheck.probe.agent import Request, look
+from commcheck.runtime.agents import Asking
+from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.watch import Terms, Watch
+
+FIXES_TRIED = 6
+"""Fixes tried per report at most; each costs a world."""
+DIAGNOSES_MENDED = 3
+"""Root diagnoses whose fixes are tried, best first."""
+
+
+def _silent(_: str) -> None:
+    """Progress that nobody wants to see."""
+
+
+def preflight(
+    plan: Plan,
+    *,
+    launcher: Launcher | None = None,
+    command: tuple[str, ...] = (),
+    try_fixes: bool = True,
+    terms: Terms | None = None,
+    progress: Callable[[str], None] = _silent,
+    first: Callable[[Report], None] | None = None,
+) -> Report:
+    """Form the world of `plan`, check it phase by phase, diagnose, try the fixes.
+
+    `launcher`: a warm one to use again; else one is started and ended here. `first` is called with the report as it
+    stands before the fixes are tried, seconds earlier than the return. Raises UsageError and LaunchError."""
+    begin = time.monotonic()
+    if launcher is None:
+        with Launcher(plan.base_environment or None) as own:
+            return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, begin)
+    return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, begin)
+
+
+def _preflight(
+    plan: Plan,
+    launcher: Launcher,
+    command: tuple[str, ...],
+    try_fixes: bool,
+    terms: Terms,
+    progress: Callable[[str], None],
+    first: Callable[[Report], None] | None,
+    begin: float,
+) -> Report:
+    launcher.begin()
+    progress(f"looking at {len({r.place for r in plan.ranks})} host(s)")
+    facts = host_facts(plan)
+    progress("importing torch")
+    case = observe(plan, launcher, facts, terms, progress)
+    judgement = judge(case)
+    report = build.report(
+        case, judgement, command=command, seconds=time.monotonic() - begin, replay=" ".join(command), notes=_notes(launcher)
+    )
+    if judgement.verdict is not Verdict.UNHEALTHY:
+        return report
+    if first is not None:
+        first(report)
+    if try_fixes:
+        tried = with_tried_fixes(plan, launcher, facts, judgement, terms, progress)
+        report = replace(report, diagnoses=tried, seconds=round(time.monotonic() - begin, 3))
+    return report
+
+
+def _notes(launcher: Launcher) -> tuple[str, ...]:
+    if launcher.ready is None:
+        return ()
+    return (f"torch {launcher.ready.torch} was imported once, in {launcher.import_seconds:.1f} s",)
+
+
+def host_facts(plan: Plan) -> tuple[HostFacts, ...]:
+    """The facts of every place of a plan, all at once. A place that cannot be entered raises LaunchError."""
+    requests = {}
+    for place in dict.fromkeys(r.place for r in plan.ranks):
+        names = {r.environment.get("MASTER_ADDR", "") for r in plan.ranks if r.place == place} - {""}
+        requests[place] = Request(parent=0, facts=True, names=tuple(sorted(names)))
+    here = {p: r for p, r in requests.items() if p.here}
+    with Asking({p: r for p, r in requests.items() if not p.here}) as asking:
+        answers = {p: look(replace(r, place=p)) for p, r in here.items()} | asking.answers()
+    return tuple(
+        answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",)) for p in requests
+    )
+
+
+def observe(
+    plan: Plan, launcher: Launcher, facts: tuple[HostFacts, ...], terms: Terms, progress: Callable[[str], None]
+) -> Case:
+    """Run one world and return all evidence about it."""
+    with launcher.start(plan) as world:
+        return Watch(world, facts, decided, terms, progress).run()
+
+
+def with_tried_fixes(
+    plan: Plan,
+    launcher: Launcher,
+    facts: tuple[HostFacts, ...],
+    judgement: Judgement,
+    terms: Terms,
+    progress: Callable[[str], None],
+) -> tuple[Diagnosis, ...]:
+    """The diagnoses with `verified` filled in: each fix that only changes settings is applied to the same world."""
+    left = FIXES_TRIED
+    roots = [d for d in judgement.diagnoses if d.role is Role.ROOT and d.confidence >= FLAGGED][:DIAGNOSES_MENDED]
+    done = []
+    for diagnosis in judgement.diagnoses:
+        if diagnosis not in roots:
+            done.append(replace(diagnosis, fixes=tuple(_untried(f, "it is not the leading cause") for f in diagnosis.fixes)))
+            continue
+        fixes = []
+        worked = False
+        for fix in diagnosis.fixes:
+            if worked or left == 0:
+                fixes.append(_untried(fix, "another fix worked" if worked else f"{FIXES_TRIED} fixes were tried already"))
+                continue
+            tried = _try(fix, plan, launcher, facts, terms, progress)
+            left -= tried.verified is not None
+            worked = worked or tried.verified is True
+            fixes.append(tried)
+        done.append(replace(diagnosis, fixes=tuple(fixes)))
+    return tuple(done)
+
+
+def _untried(fix: Fix, why: str) -> Fix:
+    if fix.not_tried or fix.verified is not None:
+        return fix
+    if fix.commands:
+        why = "it changes the machine"
+    elif not fix.changes_settings_only:
+        why = "it is not a setting of the world"
+    return replace(fix, not_tried=why)
+
+
+def _try(
+    fix: Fix,
+    plan: Plan,
+    launcher: Launcher,
+    facts: tuple[HostFacts, ...],
+    terms: Terms,
+    progress: Callable[[str], None],
+) -> Fix:
+    if not fix.changes_settings_only:
+        return _untried(fix, "")
+    try:
+        mended = apply(plan, fix)
+    except UsageError as e:
+        return replace(fix, not_tried=str(e))
+    progress(f"trying a fix: {fix.text}")
+    case = observe(mended, launcher, facts, terms, _silent)
+    return replace(fix, verified=judge(case).verdict is Verdict.HEALTHY)
+
+
+def places(names: Iterable[tuple[int, str]], size: int) -> tuple[Place, ...]:
+    """Places by slot from (slot, network namespace) pairs; slots that are not named run here."""
+    by_slot = dict(names)
+    if not by_slot:
+        return ()
+    return tuple(Place(host=by_slot[s], netns=by_slot[s]) if s in by_slot else Place() for s in range(size))
