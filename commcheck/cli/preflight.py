@@ -1,0 +1,218 @@
+"""Form the world that the job would form, check it phase by phase, diagnose, try the fix."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import glob
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from commcheck.cli.output import add_output_arguments, check_output, emit, exit_code
+from commcheck.cli.progress import Progress
+from commcheck.errors import UsageError
+from commcheck.model.diagnosis import Report
+from commcheck.model.plan import FaultAt, Place, Plan
+from commcheck.planner import LAUNCHER_VARIABLES, check_size, local_plan
+
+T = TypeVar("T")
+
+BACKENDS = ("auto", "gloo", "nccl")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `commcheck preflight`."""
+    world = parser.add_argument_group("the world")
+    world.add_argument("--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)")
+    world.add_argument("--backend", default="auto", metavar="NAME", help="auto, gloo or nccl (default: auto)")
+    world.add_argument("--env", action="append", default=[], metavar="K=V", help="set a variable for all ranks")
+    world.add_argument("--rank-env", action="append", default=[], metavar="R:K=V", help="set a variable for rank R alone")
+    world.add_argument("--master-addr", metavar="HOST", help="the store's host (default: MASTER_ADDR, else 127.0.0.1)")
+    world.add_argument("--master-port", type=int, metavar="PORT", help="the store's port (default: MASTER_PORT, else a free one)")
+    world.add_argument(
+        "--timeout", type=float, metavar="S", help="timeout of store and collectives, as the job would set it (torch's own: 1800)"
+    )
+    world.add_argument("--netns", action="append", default=[], metavar="R:NAME", help="run rank R in that network namespace")
+    world.add_argument(
+        "--inject",
+        action="append",
+        default=[],
+        metavar="R:FAULT[@PHASE][=ARG]",
+        help="make a fault on purpose, to see what commcheck says (kill, segv, exit, stop, other-shape, ...)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--no-fix", action="store_true", help="do not try the fixes")
+    how.add_argument("--deadline", type=float, metavar="S", help="give up after this time even if the world still moves")
+    how.add_argument("--local", action="store_true", help="start a local world although a launcher's variables are set")
+    how.add_argument("--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them")
+    how.add_argument(
+        "--join-deadline", type=float, metavar="S", help="how long a joining rank waits for the others (default: 60)"
+    )
+    add_output_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a preflight; returns the exit code of its verdict."""
+    check_output(args)
+    _check(args)
+    if joins(os.environ) and not args.local:
+        from commcheck.cli.join import run as join
+
+        return join(args)
+    from commcheck import api
+    from commcheck.runtime.watch import WORLD_DEADLINE, Terms
+
+    progress = Progress(quiet=args.quiet)
+
+    def early(report: Report) -> None:
+        lead = report.diagnoses[0]
+        seconds = report.world.seconds if report.world else 0.0
+        progress.say(f"found after {seconds:.1f} s: {lead.title} [{lead.cause}]")
+
+    with plan(args, os.environ) as planned:
+        report = api.preflight(
+            planned,
+            command=command(),
+            try_fixes=not args.no_fix,
+            terms=Terms(deadline=args.deadline or WORLD_DEADLINE),
+            progress=progress.say,
+            first=early,
+        )
+    progress.done()
+    if args.report_dir is not None:
+        from commcheck.runtime.reports import write_report
+
+        write_report(args.report_dir, report)
+    emit(report, args)
+    return exit_code(report.verdict)
+
+
+def command() -> tuple[str, ...]:
+    """The command line as it can be typed again."""
+    return ("commcheck", *sys.argv[1:])
+
+
+def joins(environ: Mapping[str, str]) -> bool:
+    """Somebody has started this process as one rank of a world."""
+    return "RANK" in environ and "WORLD_SIZE" in environ
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.backend not in BACKENDS:
+        raise UsageError(f"--backend {args.backend}: not one of {', '.join(BACKENDS)}")
+    if args.world_size is not None:
+        check_size(args.world_size)
+    if args.master_port is not None and not 0 < args.master_port < 65536:
+        raise UsageError(f"--master-port {args.master_port}: a port is a number from 1 to 65535")
+    for name in ("timeout", "deadline", "join_deadline"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be more than 0 seconds")
+
+
+@contextlib.contextmanager
+def plan(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Plan]:
+    """The plan of a local world; while the context is open, its port is kept from others."""
+    gpus = gpu_count(environ)
+    size = args.world_size or gpus or 2
+    env = dict(assignment("--env", text) for text in args.env)
+    rank_env: dict[int, dict[str, str]] = {}
+    for text in args.rank_env:
+        rank, (name, value) = of_rank("--rank-env", text, size, lambda rest: assignment("--rank-env", rest))
+        rank_env.setdefault(rank, {})[name] = value
+    places = dict(of_rank("--netns", text, size, str) for text in args.netns)
+    faults: dict[int, tuple[FaultAt, ...]] = {}
+    for text in args.inject:
+        rank, fault = of_rank("--inject", text, size, _fault)
+        faults[rank] = (*faults.get(rank, ()), fault)
+    base = {k: v for k, v in environ.items() if k not in LAUNCHER_VARIABLES or k.startswith("MASTER_")}
+    addr = args.master_addr or env.get("MASTER_ADDR") or base.get("MASTER_ADDR") or "127.0.0.1"
+    given = args.master_port or env.get("MASTER_PORT") or base.get("MASTER_PORT")
+    with contextlib.ExitStack() as stack:
+        port = None
+        if given is None:
+            port = 29500 if places else stack.enter_context(held_port())
+        elif args.master_port:
+            port = args.master_port
+        yield local_plan(
+            size=size,
+            base=base,
+            backend=backend(args.backend, gpus, size),
+            env=env,
+            rank_env=rank_env,
+            master_addr=addr,
+            master_port=port,
+            places=tuple(Place(host=places[s], netns=places[s]) if s in places else Place(host=here()) for s in range(size)),
+            faults=faults,
+            store_seconds=args.timeout,
+        )
+
+
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A free port, bound but not listened on: the store may bind it too (both allow reuse), no other program gets it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("", 0))
+        yield int(holder.getsockname()[1])
+
+
+def here() -> str:
+    """This host's name."""
+    return socket.gethostname()
+
+
+def gpu_count(environ: Mapping[str, str]) -> int:
+    """GPUs that a job here may use, without a driver call: device files, narrowed by CUDA_VISIBLE_DEVICES."""
+    found = len(glob.glob("/dev/nvidia[0-9]*"))
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    return min(found, len([v for v in visible.split(",") if v.strip() not in ("", "-1", "NoDevFiles")]))
+
+
+def backend(asked: str, gpus: int, size: int) -> str:
+    """What "auto" means here: NCCL where every rank has a GPU of its own, else gloo."""
+    if asked != "auto":
+        return asked
+    return "nccl" if gpus and size <= gpus else "gloo"
+
+
+def assignment(option: str, text: str) -> tuple[str, str]:
+    """`K=V`. Raises UsageError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"{option} {text}: write NAME=VALUE")
+    return name, value
+
+
+def of_rank(option: str, text: str, size: int, parse: Callable[[str], T]) -> tuple[int, T]:
+    """`R:REST`, with REST parsed. Raises UsageError."""
+    rank, colon, rest = text.partition(":")
+    if not colon or not rank.isdigit():
+        raise UsageError(f"{option} {text}: write RANK:..., for example 1:{'NAME=VALUE' if 'env' in option else '...'}")
+    if int(rank) >= size:
+        raise UsageError(f"{option} {text}: there is no rank {rank} in a world of {size}")
+    return int(rank), parse(rest)
+
+
+def _fault(text: str) -> FaultAt:
+    head, _, argument = text.partition("=")
+    name, _, phase = head.partition("@")
+    from commcheck.model.phase import PHASES
+
+    if phase and phase not in PHASES:
+        raise UsageError(f"--inject {text}: no phase {phase!r}; phases are {', '.join(PHASES)}")
+    known = fault_names()
+    if name not in known:
+        raise UsageError(f"--inject {text}: no fault {name!r}; faults are {', '.join(known)}")
+    return FaultAt(name=name, phase=phase or "verify", argument=argument)
+
+
+def fault_names() -> tuple[str, ...]:
+    """The faults that a rank can make, from their files (importing one would import torch)."""
+    folder = os.path.join(os.path.dirname(os.path.dirname(__file__)), "worker", "faults")
+    return tuple(sorted(f[:-3].replace("_", "-") for f in os.listdir(folder) if f.endswith(".py") and f[0] != "_"))
