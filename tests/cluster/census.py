@@ -28,12 +28,12 @@ def descendants(root):
 
 def namespaces(kind, pids=None):
     """The ids of the namespaces that live processes are in, but our own."""
-    own = os.readlink(f"/proc/self/ns/{kind}")
+    own = str(Path(f"/proc/self/ns/{kind}").readlink())
     ids = set()
     for entry in Path("/proc").iterdir() if pids is None else [Path("/proc", str(pid)) for pid in pids]:
         if entry.name.isdigit():
             try:
-                ids.add(os.readlink(entry / "ns" / kind))
+                ids.add(str((entry / "ns" / kind).readlink()))
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
     return ids - {own}

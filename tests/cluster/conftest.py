@@ -16,6 +16,6 @@ MISSING = missing_requirement()
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker("lab")
+            item.add_marker("cluster")
             if MISSING:
                 item.add_marker(pytest.mark.skip(reason=MISSING))
