@@ -6,14 +6,29 @@ nothing about the user's world), 130 interrupted.
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol, cast
 
 from commcheck import __version__
 from commcheck.errors import CommcheckError, UsageError
 
+# Type checkers take this name for true. Importing `typing` for it would double the time of --help.
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import Protocol
+
+    class Verb(Protocol):
+        """What the module of a verb offers. Its docstring is the text of its help."""
+
+        __doc__: str | None
+
+        def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+            """Declare the verb's arguments."""
+
+        def run(self, args: argparse.Namespace) -> int:
+            """Do it and return the exit code."""
+
 
 # The verbs in the order of a newcomer's interest: name -> one line of help. The module is commcheck.cli.NAME.
 VERBS: dict[str, str] = {
@@ -25,18 +40,6 @@ VERBS: dict[str, str] = {
 
 INTERRUPTED = 130
 INCONCLUSIVE = 3
-
-
-class Verb(Protocol):
-    """What the module of a verb offers. Its docstring is the text of its help."""
-
-    __doc__: str | None
-
-    def add_arguments(self, parser: "argparse.ArgumentParser") -> None:
-        """Declare the verb's arguments."""
-
-    def run(self, args: "argparse.Namespace") -> int:
-        """Do it and return the exit code."""
 
 
 def usage() -> str:
@@ -62,7 +65,7 @@ environment:
 """
 
 
-def load(name: str) -> Verb:
+def load(name: str) -> "Verb":
     """Import the module of a verb; an unknown one is the user's error, with the nearest known name."""
     if name not in VERBS:
         import difflib
@@ -72,7 +75,8 @@ def load(name: str) -> Verb:
         raise UsageError(f"unknown verb {name!r}: {hint}")
     import importlib
 
-    return cast("Verb", importlib.import_module(f"commcheck.cli.{name}"))
+    verb: Verb = importlib.import_module(f"commcheck.cli.{name}")
+    return verb
 
 
 def dispatch(arguments: "Sequence[str]") -> int:

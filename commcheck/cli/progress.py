@@ -29,8 +29,8 @@ class Progress:
             try:
                 columns = os.get_terminal_size(self._stream.fileno()).columns
             except (OSError, ValueError):
-                columns = 80
-            self._write(f"\r\x1b[K{f'{stamp}  {text}'[: columns - 1]}")
+                columns = 0
+            self._write(f"\r\x1b[K{f'{stamp}  {text}'[: (columns or 80) - 1]}")
         else:
             self._write(f"commcheck: {stamp}  {text}\n")
 

@@ -1,19 +1,31 @@
 """A fix as lines that can be copied into a shell, and what came of trying it."""
 
 import shlex
+from collections.abc import Mapping
 
-from commcheck.model.diagnosis import Fix
+from commcheck.model.diagnosis import Fix, WorldReport
 from commcheck.report.clean import one_line, ranks_text, visible
 
 
-def fix_lines(fix: Fix) -> tuple[str, tuple[str, ...]]:
-    """What came of trying it, and the lines to copy."""
+def slot_names(world: WorldReport | None) -> dict[int, str]:
+    """How to speak of each process: by its rank, or, where two claim the same rank, by its place in the order too."""
+    placed = world.placed if world is not None else ()
+    ranks = [p.rank for p in placed]
+    return {
+        p.slot: f"rank {p.rank}" if ranks.count(p.rank) == 1 else f"process {p.slot} (which claims rank {p.rank})"
+        for p in placed
+    }
+
+
+def fix_lines(fix: Fix, names: Mapping[int, str]) -> tuple[str, tuple[str, ...]]:
+    """What came of trying it, and the lines to copy. `names`: of the processes, by slot."""
     where = f"on {ranks_text(fix.applies_to_ranks)}" if fix.applies_to_ranks else "on every rank"
     rows: list[tuple[str, str]] = []
     rows += [(_export(name, value), where) for name, value in fix.set.items()]
     rows += [(f"unset {visible(name)}", where) for name in fix.unset]
-    for rank, settings in fix.rank_set.items():
-        rows += [(_export(name, value), f"on rank {one_line(rank)}") for name, value in settings.items()]
+    for slot, settings in fix.rank_set.items():
+        who = names.get(int(slot), f"rank {slot}") if slot.isdecimal() else one_line(slot)
+        rows += [(_export(name, value), f"on {who}") for name, value in settings.items()]
     if fix.args:
         # Settings that are no variables (backend, world size): shown as preflight takes them.
         options = " ".join(f"--{one_line(name)} {_quoted(value)}".rstrip() for name, value in fix.args.items())

@@ -6,7 +6,7 @@ from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, V
 from commcheck.model.taxonomy import Stage
 from commcheck.report.clean import one_line, ranks_text
 from commcheck.report.phases import PhaseSummary, summarize
-from commcheck.report.text_fix import fix_lines
+from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_world import headline, proof_lines
 
 FULL = 2  # root diagnoses that are shown in full; the others get a line each
@@ -62,7 +62,7 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
     )
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
     for number, diagnosis in enumerate(roots[:FULL], 1):
-        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0)
+        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0, slot_names(report.world))
     _others(page, roots[FULL:], [d for d in report.diagnoses if d.role is not Role.ROOT])
     if report.world is not None and report.verdict is not Verdict.UNHEALTHY:
         page.blank()
@@ -91,7 +91,7 @@ def confidence_words(value: float) -> str:
     return "a guess"
 
 
-def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int) -> None:
+def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, str]) -> None:
     page.blank()
     title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
     page.lines.append(f"{page.paint(title, 'bold')}  [{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
@@ -104,7 +104,7 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int) -> None:
     _evidence(page, "against", diagnosis.against)
     for fix in diagnosis.fixes:
         page.row("do", fix.text)
-        prose, commands = fix_lines(fix)
+        prose, commands = fix_lines(fix, names)
         for command in commands:
             page.raw(page.paint(command, "bold"))
         style = {True: "green", False: "yellow", None: ""}[fix.verified]

@@ -21,6 +21,7 @@ from commcheck.model.diagnosis import (
     Fix,
     Link,
     PairRow,
+    Placed,
     RankPhase,
     Report,
     Role,
@@ -218,6 +219,24 @@ def test_values_are_quoted_for_a_shell() -> None:
     text = to_text.render(example(diagnoses=(diagnosis,)), color=False, width=100)
     assert "export A='b; rm -rf c'   # on every rank" in text
     assert "unset D                  # on every rank" in text
+
+
+def test_settings_of_single_processes_name_the_rank_or_both_who_claim_it() -> None:
+    fix = Fix(
+        pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+        text="x",
+        rank_set={"0": {"RANK": "0"}, "2": {"RANK": "2"}, "9": {"RANK": "9"}},
+    )
+    world = WorldReport(
+        size=3,
+        backend="gloo",
+        placed=tuple(Placed(rank=r, slot=s, host="a", pid=1, started="warm") for s, r in enumerate((0, 1, 1))),
+    )
+    diagnosis = msgspec.structs.replace(example().diagnoses[0], fixes=(fix,))
+    text = to_text.render(example(diagnoses=(diagnosis,), world=world), color=False, width=100)
+    assert "export RANK=0   # on rank 0" in text
+    assert "export RANK=2   # on process 2 (which claims rank 1)" in text
+    assert "export RANK=9   # on rank 9" in text
 
 
 def test_a_large_world_still_fits_one_screen() -> None:
