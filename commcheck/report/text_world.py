@@ -1,9 +1,9 @@
 """The world of a report in words: its headline, and the proof that it was the world that was meant."""
 
-from commcheck.model.diagnosis import Report, Role, Verdict, WorldReport
-from commcheck.report.clean import one_line, spans
+from commcheck.model.diagnosis import Connection, Report, Role, Verdict, WorldReport
+from commcheck.report.clean import one_line, ranks_text, spans
 
-CONNECTIONS = 6  # shown in full; a larger world's are counted by interface
+CONNECTIONS = 6  # shown one by one; a larger world's are counted by interface
 PAIRS = 2
 
 
@@ -22,8 +22,9 @@ def headline(report: Report) -> str:
         return f"{what}this could not be decided"
     if not roots:
         return f"{what}it failed, and no cause was recognised"
-    more = f" (and {len(roots) - 1} more)" if len(roots) > 1 else ""
-    return f"{what}{one_line(roots[0].title)}{more}"
+    more = f", and {len(roots) - 1} more" if len(roots) > 1 else ""
+    place = f" on {ranks_text(roots[0].ranks)}" if roots[0].ranks else ""
+    return f"{what}{one_line(roots[0].cause)}{place}{more}"
 
 
 def proof_lines(world: WorldReport) -> list[tuple[str, str]]:
@@ -41,28 +42,25 @@ def proof_lines(world: WorldReport) -> list[tuple[str, str]]:
 
 
 def _connections(world: WorldReport) -> list[tuple[str, str]]:
-    label = "sockets"
-    lines: list[tuple[str, str]] = []
-    if len(world.proof) <= CONNECTIONS:
-        for c in world.proof:
-            over = f" over {one_line(c.interface)}" if c.interface else ""
-            text = f"rank {c.rank}, {one_line(c.purpose)}: {one_line(c.local)} -> {one_line(c.remote)}{over}"
-            lines.append((label, text))
-            label = ""
-        return lines
-    groups: dict[tuple[str, str], set[int]] = {}
-    counts: dict[tuple[str, str], int] = {}
+    """Each connection once, though both of its ends may have been seen."""
+    owner = {c.local: c.rank for c in world.proof}
+    ends: dict[frozenset[str], list[Connection]] = {}
     for c in world.proof:
-        key = (c.purpose, c.interface)
-        groups.setdefault(key, set()).add(c.rank)
-        counts[key] = counts.get(key, 0) + 1
-    for (purpose, interface), ranks in groups.items():
-        over = f" over {one_line(interface)}" if interface else ""
-        count = counts[purpose, interface]
-        text = f"{count} {one_line(purpose)} connections{over}, of ranks {spans(tuple(ranks))}"
-        lines.append((label, text))
-        label = ""
-    return lines
+        ends.setdefault(frozenset((c.local, c.remote)), []).append(c)
+    texts = []
+    if len(ends) <= CONNECTIONS:
+        for first, *others in ends.values():
+            peer = f"rank {owner[first.remote]}, " if first.remote in owner else ""
+            over = " and ".join(dict.fromkeys(c.interface for c in (first, *others) if c.interface)) or "?"
+            texts.append(f"{first.purpose}: rank {first.rank}, {first.local} <-> {peer}{first.remote} over {over}")
+    else:
+        groups: dict[tuple[str, str], list[Connection]] = {}
+        for c, *_ in ends.values():
+            groups.setdefault((c.purpose, c.interface), []).append(c)
+        for (purpose, interface), found in groups.items():
+            ranks = {c.rank for c in found} | {owner[c.remote] for c in found if c.remote in owner}
+            texts.append(f"{len(found)} {purpose} connections over {interface or '?'}, of ranks {spans(tuple(ranks))}")
+    return [("sockets" if number == 0 else "", one_line(text)) for number, text in enumerate(texts)]
 
 
 def _pairs(world: WorldReport) -> list[tuple[str, str]]:

@@ -163,7 +163,7 @@ def _phases(page: _Page, report: Report) -> None:
     page.blank()
     fine = [p for p in phases if not p.bad]
     if fine:
-        page.row("phases ok", "   ".join(f"{p.phase} {p.seconds:.2f} s" for p in fine))
+        page.row("phases ok", ", ".join(f"{p.phase} {p.seconds:.2f}" for p in fine) + " (seconds, slowest rank)")
     for phase in phases:
         if phase.bad:
             page.row(_phase_label(phase), _phase_text(phase), "red" if phase.failed else "")

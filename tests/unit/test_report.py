@@ -129,7 +129,10 @@ def healthy() -> Report:
         backend="gloo",
         distinct_processes=2,
         values_checked=24,
-        proof=(Connection(rank=1, local="10.0.0.2:4", remote="10.0.0.1:29500", interface="eth0", purpose="store"),),
+        proof=(
+            Connection(rank=1, local="10.0.0.2:4", remote="10.0.0.1:29500", interface="eth0", purpose="store"),
+            Connection(rank=0, local="10.0.0.1:29500", remote="10.0.0.2:4", interface="eth1", purpose="store"),
+        ),
         pairs=(PairRow(rank=0, peer_rank=1, latency=3.5e-5, bandwidth=1.2e9),),
     )
     return example(verdict=Verdict.HEALTHY, diagnoses=(), world=world, next=(), not_evaluated=())
@@ -173,7 +176,7 @@ def test_the_published_schema_is_current() -> None:
 def test_text_says_what_where_why_and_what_to_do() -> None:
     text = to_text.render(example(), color=False, width=160)
     first = text.splitlines()[0]
-    assert first.startswith("UNHEALTHY  2 ranks, gloo: GLOO_SOCKET_IFNAME names an interface that is not there")
+    assert first == "UNHEALTHY  2 ranks, gloo: interface-missing on rank 1  (1.4 s)"
     for wanted in (
         "[CC131 interface-missing]",
         "rank 1; host b; link rank 1 -> rank 0 port 29500",
@@ -200,7 +203,7 @@ def test_text_of_a_healthy_world_is_its_proof() -> None:
     for wanted in (
         "HEALTHY  2 ranks, gloo: the world formed, and its values were right",
         "2 distinct processes for 2 ranks; 24 results compared with their reference values, all equal",
-        "rank 1, store: 10.0.0.2:4 -> 10.0.0.1:29500 over eth0",
+        "store: rank 1, 10.0.0.2:4 <-> rank 0, 10.0.0.1:29500 over eth0 and eth1",
         "rank 0 -> 1: 35 us, 1.2 GB/s",
     ):
         assert wanted in text, f"{wanted!r} in\n{text}"
@@ -246,7 +249,9 @@ def test_a_large_world_still_fits_one_screen() -> None:
         for p in ("resolve", "store", "group")
     )
     proof = tuple(
-        Connection(rank=r, local="a:1", remote="b:2", interface="eth0", purpose="data") for r in range(64) for _ in "ab"
+        Connection(rank=r, local=f"a:{r}", remote=f"{c}:{r}", interface="eth0", purpose="data")
+        for r in range(64)
+        for c in "bc"
     )
     pairs = tuple(PairRow(rank=r, peer_rank=p, latency=1e-3, bandwidth=1e7) for r in range(64) for p in range(64))
     world = WorldReport(size=64, backend="gloo", proof=proof, pairs=pairs, distinct_processes=64)
