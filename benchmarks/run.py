@@ -1,0 +1,171 @@
+"""commcheck beside what one would use instead, in one run: `python benchmarks/run.py [--quick] [--only GROUP]`.
+
+Contenders take turns, so that a busy moment of the machine hits all of them. Printed are medians and their ratio; the
+seconds are this machine's, the ratios carry over. Exit code 1 when a ratio misses what is expected of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = str(ROOT / "benchmarks" / "bare_allreduce.py")
+sys.path.insert(0, str(ROOT))
+
+from commcheck.planner import local_plan  # noqa: E402
+from commcheck.runtime.launcher import Launcher  # noqa: E402
+
+Contender = Callable[[], None]
+
+# The launcher's variables would make a preflight join somebody's world. One thread per rank, for all contenders.
+DROPPED = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in DROPPED}
+ENVIRONMENT |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+
+
+def free_port() -> str:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+
+def command(*words: str) -> None:
+    done = subprocess.run(words, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+
+def judged(*words: str) -> None:
+    """A command whose exit code is a verdict on this machine, not a failure of the run."""
+    done = subprocess.run(words, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+
+def torchrun(size: int) -> None:
+    port = free_port()
+    where = ("--nnodes", "1", "--nproc-per-node", str(size), "--master-addr", "127.0.0.1", "--master-port", port)
+    command(sys.executable, "-m", "torch.distributed.run", *where, SCRIPT)
+
+
+def spawn(size: int) -> None:
+    command(sys.executable, SCRIPT, str(size), free_port())
+
+
+def world(launcher: Launcher, size: int) -> None:
+    """One warm world, from the call to the end of its last process, checked to have come through."""
+    plan = local_plan(
+        size=size, base=ENVIRONMENT, master_addr="127.0.0.1", master_port=int(free_port()), workload="bare"
+    )
+    with launcher.start(plan) as running:
+        until = time.monotonic() + 60
+        while running.alive and time.monotonic() < until:
+            running.pump(until)
+        running.drain()
+        if running.alive or any(rank.failed for rank in running.ranks):
+            raise SystemExit("a warm world failed")
+
+
+def measure(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
+    """Median seconds of each; the order is turned round every time, after one round that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name in sorted(contenders, reverse=number % 2 == 1):
+            begin = time.perf_counter()
+            contenders[name]()
+            if number:
+                taken[name].append(time.perf_counter() - begin)
+    for name, values in taken.items():
+        spread = f"{min(values):.3f} .. {max(values):.3f}"
+        print(f"  {name:<34} {statistics.median(values):8.3f} s   ({spread}, {rounds} times)")
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+class Scores:
+    """The ratios and whether each is as expected."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def ratio(self, text: str, value: float, *, at_least: float = 0.0, at_most: float = float("inf")) -> None:
+        good = at_least <= value <= at_most
+        self.missed += not good
+        bound = f"at least {at_least:g}" if at_least else f"at most {at_most:g}"
+        print(f"  -> {text}: {value:.2f}   (expected {bound}){'' if good else '   MISSED'}")
+
+
+def worlds(scores: Scores, rounds: int) -> None:
+    with Launcher(ENVIRONMENT) as launcher:
+        launcher.begin()
+        launcher.warm()
+        print(f"(torch imported once, in {launcher.import_seconds:.2f} s: not counted below)")
+        for size in (2, 4):
+            print(f"\na world of {size} ranks, one all-reduce")
+            ours, run, spawned = "commcheck, warm", "torchrun", "torch.multiprocessing.spawn"
+            times = measure(
+                {
+                    ours: lambda size=size: world(launcher, size),
+                    run: lambda size=size: torchrun(size),
+                    spawned: lambda size=size: spawn(size),
+                },
+                rounds,
+            )
+            scores.ratio("torchrun / commcheck", times[run] / times[ours], at_least=50)
+            scores.ratio("spawn / commcheck", times[spawned] / times[ours], at_least=30)
+
+
+def preflight(scores: Scores, rounds: int) -> None:
+    print("\na whole preflight of 2 ranks (import of torch, probes, 13 collectives, verdict), cold")
+    ours, run = "commcheck preflight", "torchrun, one all-reduce"
+    arguments = ("preflight", "--local", "--world-size", "2", "--backend", "gloo", "--quiet")
+    times = measure(
+        {ours: lambda: judged(sys.executable, "-m", "commcheck", *arguments), run: lambda: torchrun(2)},
+        rounds,
+    )
+    scores.ratio("commcheck preflight / torchrun", times[ours] / times[run], at_most=0.7)
+
+
+def startup(scores: Scores, rounds: int) -> None:
+    print("\nstart-up of the light commands")
+    empty = "python -c pass"
+    verbs = {"--help": ["--help"], "lint": ["lint"], "explain": ["explain", "port-dropped"]}
+    contenders: dict[str, Contender] = {empty: lambda: command(sys.executable, "-c", "pass")}
+    for name, words in verbs.items():
+        contenders[f"commcheck {name}"] = lambda words=words: judged(sys.executable, "-m", "commcheck", *words)
+    times = measure(contenders, rounds)
+    for name in verbs:
+        scores.ratio(f"commcheck {name} / empty interpreter", times[f"commcheck {name}"] / times[empty], at_most=6)
+
+
+GROUPS: dict[str, tuple[Callable[[Scores, int], None], int, int]] = {
+    "worlds": (worlds, 7, 2),
+    "preflight": (preflight, 7, 2),
+    "startup": (startup, 31, 9),
+}
+"""Group -> what it runs, rounds, rounds with --quick."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--only", choices=GROUPS, help="one group")
+    args = parser.parse_args()
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    scores = Scores()
+    for name, (group, rounds, few) in GROUPS.items():
+        if args.only in {None, name}:
+            group(scores, few if args.quick else rounds)
+    return 1 if scores.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
