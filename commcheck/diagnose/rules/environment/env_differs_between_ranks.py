@@ -99,10 +99,8 @@ def _findings(case: Case, name: str, symptom: Symptom, groups: dict[str, list[Se
         if value == usual:
             continue
         for who in members:
-            if who.finished and not failed(case):
-                confidence = WORKS_ANYWAY
-            else:
-                confidence = 0.85 if name in _SEEN_TO_BREAK else 0.6
+            worth = 0.85 if name in _SEEN_TO_BREAK else 0.6
+            confidence = WORKS_ANYWAY if who.finished and not failed(case) else worth
             mine = who.environment.get(name)
             title = f"{name} is {_shown(mine)}, but {_shown(model)} on rank {others}"
             evidence = (fact(name, mine, who), fact(name, model, groups[usual][0]))
@@ -118,7 +116,7 @@ def _findings(case: Case, name: str, symptom: Symptom, groups: dict[str, list[Se
 
 
 def _shown(value: str | None) -> str:
-    return "not set" if not value else value
+    return value or "not set"
 
 
 RULE = Rule(

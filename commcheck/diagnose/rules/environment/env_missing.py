@@ -86,11 +86,11 @@ def _fix(case: Case, who: Seen, name: str, wrong: str | None) -> Fix:
     pattern = FixPattern.COMMUNICATION_CONFIGURATION
     on = () if who.rank is None else (who.rank,)
     if wrong is not None:
-        value = who.environment[wrong]
+        given = who.environment[wrong]
         return Fix(
             pattern=pattern,
             text=f"rename {wrong} to {name}",
-            set={name: value},
+            set={name: given},
             unset=(wrong,),
             applies_to_ranks=on,
         )

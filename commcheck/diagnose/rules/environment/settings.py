@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
     @property
     def who(self) -> str:
-        """ "rank 3", or "here" for this process."""
+        """How to speak of the process: "rank 3", or "here" for this one."""
         return "here" if self.rank is None else f"rank {self.rank}"
 
 
@@ -118,7 +118,7 @@ def ranks_of(found: Iterable[Seen]) -> tuple[int, ...]:
 
 
 def where(found: Iterable[Seen]) -> str:
-    """ " on rank 1" or " on ranks 1, 2"; empty for lint."""
+    """The end of a sentence, as in " on rank 1" or " on ranks 1, 2"; empty for lint."""
     ranks = ranks_of(found)
     if not ranks:
         return ""

@@ -1,0 +1,104 @@
+"""Shared memory (/dev/shm) is too small.
+
+**What you see**
+
+`DataLoader worker (pid 123) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared
+memory`, NCCL's `Error while creating shared memory segment /dev/shm/nccl-... error: No space left on device`, torch's
+`unable to write to file </torch_...>: No space left on device`, or a plain `Bus error`.
+
+**Why it happens**
+
+Docker gives a container 64 MiB of /dev/shm, Kubernetes the same. NCCL puts its buffers between the GPUs of a host
+there, and data loaders pass tensors through it.
+
+**How to fix**
+
+Give the container more: `docker run --shm-size=8g` or `--ipc=host`; in Kubernetes an emptyDir with `medium: Memory`
+mounted at /dev/shm. NCCL_SHM_DISABLE=1 avoids NCCL's use of it, at the network's speed.
+
+**How to confirm**
+
+`df -h /dev/shm` inside the container, while the job runs.
+"""
+
+from commcheck.diagnose.rules.limits.shared import of_host, said
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+CONTAINER_DEFAULT = 64 << 20
+"""Bytes that Docker and Kubernetes give when nothing is said."""
+
+_SAYS = (
+    r"Error while creating shared memory segment",
+    r"out of shared memory",
+    r"unable to (?:write to file|resize file|allocate shared memory\(shm\) for file) <.*(?:No space left|Cannot allocate)",
+)
+
+
+def match(case: Case) -> Match | None:
+    """A rank said so, or a host has no more than a container's default."""
+    hit = tuple(said(case, _SAYS))
+    small = [h for h in case.hosts if h.shm_bytes is not None and h.shm_bytes <= CONTAINER_DEFAULT]
+    if not hit and not small:
+        return None
+    hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in small]))
+    # Small is not yet too small: gloo needs none of it.
+    return Match(
+        symptom=Symptom.TRAIN_MEMORY_ISSUE,
+        title=f"shared memory is small on {', '.join(hosts)}",
+        confidence=0.9 if hit else 0.4,
+        ranks=tuple(r.name for r, _ in hit),
+        hosts=hosts,
+        evidence=(
+            *(e for _, e in hit),
+            *(of_host(h, f"/dev/shm has {(h.shm_bytes or 0) >> 20} MiB") for h in small),
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.MEMORY_OR_CORE_SETTING,
+                text="give the container more shared memory",
+                commands=("docker run --shm-size=8g ...",),
+                not_tried="it changes how the container is started",
+            ),
+            Fix(
+                pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+                text="keep NCCL off shared memory (slower)",
+                set={"NCCL_SHM_DISABLE": "1"},
+            ),
+        ),
+    )
+
+
+RULE = Rule(
+    cause="shm-too-small",
+    code="CC124",
+    title="Shared memory is too small",
+    stage=Stage.SETUP,
+    symptoms=(Symptom.TRAIN_MEMORY_ISSUE, Symptom.PREP_DATA_LOADING_FAILURE, Symptom.SETUP_FAILURE),
+    fixes=((FixPattern.MEMORY_OR_CORE_SETTING, "give the container more shared memory (--shm-size, --ipc=host)"),),
+    match=match,
+    signatures=(
+        Signature(
+            pattern=r"Error while creating shared memory segment",
+            literal="creating shared memory segment",
+            source="NCCL src/os/linux.cc",
+            positive="NCCL WARN Error while creating shared memory segment /dev/shm/nccl-4XkY2p (size 9637888), error: "
+            "No space left on device (28)",
+            negative="created shared memory segment /dev/shm/nccl-4XkY2p",
+            weight=0.9,
+        ),
+        Signature(
+            pattern=r"workers? (?:are|is) out of shared memory",
+            literal="out of shared memory",
+            source="pytorch torch/csrc/DataLoader.cpp",
+            positive="ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared "
+            "memory (shm): It is possible that dataloader's workers are out of shared memory.",
+            negative="workers share memory",
+            weight=0.9,
+        ),
+    ),
+    explains=("rank-crashed", "rank-exited"),
+    needs=(),
+)
