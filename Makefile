@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements/constraints.txt $(PIP_ARGS)
 
-.PHONY: preflight test setup lint format bench clean
+.PHONY: preflight test setup format bench clean lint lint-ruff lint-format lint-types lint-layers lint-schema
 
 preflight: $(READY)
 	@$(BIN)/commcheck preflight $(ARGS)
@@ -28,11 +28,23 @@ test: $(READY)
 
 setup: $(READY)
 
-lint: $(READY)
+# With make -k all of them report, whatever the first one finds.
+lint: lint-ruff lint-format lint-types lint-layers lint-schema
+
+lint-ruff: $(READY)
 	$(BIN)/ruff check .
+
+lint-format: $(READY)
 	$(BIN)/ruff format --check .
+
+lint-types: $(READY)
 	$(BIN)/mypy
+
+lint-layers: $(READY)
 	$(BIN)/lint-imports
+
+lint-schema: $(READY)
+	$(BIN)/python -m commcheck.report.schema --check
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -1,28 +1,32 @@
 """Where a report goes and in which form: the options that every verb shares."""
 
-import argparse
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, TextIO
 
 from commcheck.errors import UsageError
-from commcheck.model.diagnosis import Report, Verdict
+
+TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+    from typing import TextIO
+
+    from commcheck.model.diagnosis import Report, Verdict
 
 FORMATS = ("text", "json", "junit")
 
-_EXIT = {Verdict.HEALTHY: 0, Verdict.UNHEALTHY: 1, Verdict.INCONCLUSIVE: 3}
+# By the verdict's value: --help of a verb needs this module, and not the model.
+_EXIT = {"healthy": 0, "unhealthy": 1, "inconclusive": 3}
 
 
-def exit_code(verdict: Verdict) -> int:
+def exit_code(verdict: "Verdict") -> int:
     """The exit code of a verdict: healthy 0, unhealthy 1, inconclusive 3."""
-    return _EXIT[verdict]
+    return _EXIT[verdict.value]
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+def add_output_arguments(parser: "argparse.ArgumentParser") -> None:
     """Declare --format, --output, --quiet and --no-color."""
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="text", help="form of the report (default: text)")
@@ -31,7 +35,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-color", action="store_true", help="plain text (as with NO_COLOR=1, or in a pipe)")
 
 
-def check_output(args: argparse.Namespace) -> None:
+def check_output(args: "argparse.Namespace") -> None:
     """Raise UsageError if --output cannot be written, before any work is done. An existing file stays as it is."""
     path: str | None = getattr(args, "output", None)
     if path is None:
@@ -48,14 +52,14 @@ def check_output(args: argparse.Namespace) -> None:
         raise UsageError(f"--output {path}: {reason}") from error
 
 
-def use_color(args: argparse.Namespace, stream: TextIO) -> bool:
+def use_color(args: "argparse.Namespace", stream: "TextIO") -> bool:
     """Colour only on a terminal that knows it, and only where nobody has asked for none."""
     if getattr(args, "no_color", False) or os.environ.get("NO_COLOR"):
         return False
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def emit(report: Report, args: argparse.Namespace) -> None:
+def emit(report: "Report", args: "argparse.Namespace") -> None:
     """Write the report as the arguments ask. A reader that has gone away (`| head`) does not change the verdict."""
     path: str | None = getattr(args, "output", None)
     if path is None:
@@ -77,7 +81,7 @@ def emit(report: Report, args: argparse.Namespace) -> None:
         sys.stderr.write(f"commcheck: {report.verdict}; the report is in {path}\n")
 
 
-def _rendered(report: Report, args: argparse.Namespace, stream: TextIO) -> str:
+def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO") -> str:
     """The report in the form asked for; only that form's module is imported."""
     form: str = getattr(args, "format", "text")
     render: Callable[[Report], str]
@@ -92,7 +96,7 @@ def _rendered(report: Report, args: argparse.Namespace, stream: TextIO) -> str:
     return render(report)
 
 
-def text_width(stream: TextIO) -> int:
+def text_width(stream: "TextIO") -> int:
     """The width to wrap to: the terminal's, at most 120; 100 in a file or pipe."""
     try:
         columns = os.get_terminal_size(stream.fileno()).columns

@@ -3,7 +3,11 @@
 import os
 import sys
 import time
-from typing import TextIO
+
+TYPE_CHECKING = False  # as in commcheck.cli.main
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class Progress:
@@ -11,7 +15,7 @@ class Progress:
 
     `say` may be called as often as something changes; `done` clears the terminal's line before the report."""
 
-    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+    def __init__(self, *, quiet: bool = False, stream: "TextIO | None" = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet
         self._live = not quiet and self._stream.isatty() and os.environ.get("TERM") != "dumb"
