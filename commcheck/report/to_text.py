@@ -110,7 +110,7 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
         style = {True: "green", False: "yellow", None: ""}[fix.verified]
         page.row("", prose, style)
         if fix.frequency:
-            page.row("", f"in the study: {fix.frequency}")
+            page.row("", f"such a repair mended {fix.frequency}")
 
 
 def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:

@@ -187,7 +187,7 @@ def test_text_says_what_where_why_and_what_to_do() -> None:
         "against     the master port answered",
         "export GLOO_SOCKET_IFNAME=eth0   # on rank 1",
         "tried: the world then formed and its values were right",
-        "in the study: 29 of 85 setup failures",
+        "such a repair mended 29 of 85 setup failures",
         "follows     rank-exited (rank 0)",
         "running on rank 0; failed on rank 1",
         "not judged  routes: not read",
