@@ -58,6 +58,11 @@ LAUNCHERS: tuple[Launcher, ...] = (
 )
 """The innermost first: mpirun inside a Slurm job counts, not the job."""
 
+_TORCHRUN = (
+    "srun --ntasks-per-node=1 torchrun --nnodes=$SLURM_NNODES --node-rank=$SLURM_NODEID "
+    "--master-addr=FIRST_HOST --master-port=29500 ..."
+)
+
 DERIVED_BY_PROGRAM = 0.45
 """Confidence for lint: many programs set RANK from the launcher's variables themselves."""
 
@@ -108,7 +113,7 @@ def _numbered(case: Case, who: Seen, launcher: Launcher, rank: int, size: int) -
 
 
 def _torchrun(who: Seen) -> Finding | None:
-    """torchrun on every host of a Slurm job, without knowing of the others."""
+    """Whether torchrun runs on every host of a Slurm job without knowing of the others."""
     agents = integer(who.value("GROUP_WORLD_SIZE"))
     hosts = integer(who.value("SLURM_NNODES")) or integer(who.value("SLURM_JOB_NUM_NODES"))
     if agents != 1 or hosts is None or hosts < 2 or integer(who.value("SLURM_NTASKS")) in (None, 1):
@@ -118,10 +123,7 @@ def _torchrun(who: Seen) -> Finding | None:
     fix = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
         text="give torchrun the hosts",
-        commands=(
-            "srun --ntasks-per-node=1 torchrun --nnodes=$SLURM_NNODES --node-rank=$SLURM_NODEID "
-            "--master-addr=FIRST_HOST --master-port=29500 ...",
-        ),
+        commands=(_TORCHRUN,),
         not_tried="it changes how the job is launched",
     )
     return Finding(who, title, 0.7, evidence, (fix,), Symptom.PERF_UNEXPECTED_PARALLELIZATION)

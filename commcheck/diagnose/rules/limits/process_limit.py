@@ -45,10 +45,8 @@ def match(case: Case) -> Match | None:
     low = [h for h in case.hosts if _too_low(case, h)]
     if not hit and not low:
         return None
-    if hit:
-        confidence = 0.9
-    else:
-        confidence = 0.3 if case.ranks and all(r.finished for r in case.ranks) else 0.55
+    enough = bool(case.ranks) and all(r.finished for r in case.ranks)
+    confidence = 0.9 if hit else 0.3 if enough else 0.55
     hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low]))
     top = min((h for host in case.hosts if (h := hard(host, "nproc")) is not None), default=None)
     return Match(

@@ -53,7 +53,7 @@ def match(case: Case) -> Match | None:
         hosts=hosts,
         evidence=(
             *(e for _, e in hit),
-            *(of_host(h, f"/dev/shm has {(h.shm_bytes or 0) >> 20} MiB") for h in small),
+            *(of_host(h, f"shared memory has {(h.shm_bytes or 0) >> 20} MiB") for h in small),
         ),
         fixes=(
             Fix(

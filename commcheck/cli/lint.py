@@ -1,0 +1,92 @@
+"""Check this host's settings and facts, without starting anything: variables, names, interfaces, limits, versions.
+
+A plain shell without a launcher's variables is no fault: what a launcher would set is only named. Exit code 1 when
+something was found that would stop a job."""
+
+import argparse
+import os
+import sys
+import time
+
+from commcheck.catalog.env.select import relevant
+from commcheck.cli.output import add_output_arguments, emit, exit_code
+from commcheck.errors import UsageError
+from commcheck.model.case import Case, Origin
+
+_LAUNCHER = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what may be judged in place of the real environment."""
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="K=V", help="judge as if K were V (K= unsets it); repeatable"
+    )
+    parser.add_argument("--master-addr", metavar="HOST", help="judge as if MASTER_ADDR were HOST")
+    parser.add_argument("--master-port", metavar="PORT", help="judge as if MASTER_PORT were PORT")
+    add_output_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, print, and return the verdict's exit code. Raises UsageError for an option that cannot be used."""
+    begin = time.monotonic()
+    environment = settings(dict(os.environ), args.env, args.master_addr, args.master_port)
+    case = static_case(environment)
+    # Late: what cannot be used ends before the rules are read.
+    from commcheck.diagnose.build import report
+    from commcheck.diagnose.match import judge
+
+    judgement = judge(case)
+    done = report(
+        case,
+        judgement,
+        command=("commcheck", *sys.argv[1:]),
+        seconds=time.monotonic() - begin,
+        notes=notes(environment),
+    )
+    emit(done, args)
+    return exit_code(done.verdict)
+
+
+def settings(
+    environ: dict[str, str], changes: list[str], master_addr: str | None = None, master_port: str | None = None
+) -> dict[str, str]:
+    """The variables to judge: those of `environ` that bear on communication, with the options' changes.
+
+    Raises UsageError for a change that is not of the form K=V."""
+    merged = dict(environ)
+    wanted = dict.fromkeys(())
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or not name or name != name.strip():
+            raise UsageError(f"--env {change!r}: give it as NAME=VALUE (NAME= to unset it)")
+        merged[name] = value
+        wanted[name] = None
+    for name, value in (("MASTER_ADDR", master_addr), ("MASTER_PORT", master_port)):
+        if value is not None:
+            merged[name] = value
+    chosen = relevant({name: value for name, value in merged.items() if value or name not in wanted})
+    # What was named on the command line is to be judged, whatever its name.
+    from commcheck.catalog.env.select import without_secret
+
+    for name in wanted:
+        if merged[name]:
+            chosen.setdefault(name, without_secret(name, merged[name]))
+    return chosen
+
+
+def static_case(environment: dict[str, str]) -> Case:
+    """The evidence of this host under these settings."""
+    from commcheck.probe.facts import host_facts
+
+    address = environment.get("MASTER_ADDR", "")
+    host = os.uname().nodename
+    facts = host_facts(host, names=(address,) if address else ())
+    return Case(origin=Origin.STATIC, hosts=(facts,), environment=environment, not_read=facts.not_read)
+
+
+def notes(environment: dict[str, str]) -> tuple[str, ...]:
+    """What is not wrong, but should be known."""
+    missing = [name for name in _LAUNCHER if not environment.get(name)]
+    if not missing:
+        return ()
+    return (f"not set here: {', '.join(missing)} (a launcher such as torchrun sets them for each process)",)
