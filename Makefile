@@ -41,7 +41,7 @@ lint-types: $(READY)
 	$(BIN)/mypy
 
 lint-layers: $(READY)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 lint-schema: $(READY)
 	$(BIN)/python -m commcheck.report.schema --check
