@@ -10,26 +10,18 @@ from collections.abc import Iterable, Sequence
 from commcheck.diagnose import scan
 from commcheck.diagnose.ingest import decode, marks
 from commcheck.diagnose.prefilter import shape
+from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
 from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 from commcheck.report.redact import redact
 
-UNCLASSIFIED = Rule(
-    cause="unclassified",
-    code="CC000",
-    title="It failed in a way that no known signature describes",
-    stage=Stage.TRAINING,
-    symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
-    fixes=(),
-)
-"""The honest answer. Not in a rule's file: it is given when no rule matches, never by matching anything."""
-
 _EVIDENCE = 5
 _SURE = 0.6
 _TEXT = 2000  # of a line's text, for a report
 _MOST_LINES = 200_000
+_MOST_PROGRESS = 2000  # lines that only tell how far the job was
 
 
 def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
@@ -94,7 +86,7 @@ def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Mat
     if not unusual:
         return None
     match = Match(
-        symptom=UNCLASSIFIED.symptoms[0],
+        symptom=symptom_at(UNCLASSIFIED, scan.stage_of(lines)),
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),
@@ -112,7 +104,12 @@ _COLLECT = (
 def _lines(name: str, data: bytes) -> Iterable[LogLine]:
     """The lines of one clean source that are worth keeping."""
     of_source = marks.of_source(name)
-    for number, raw, _ in scan.prefilter().wanted(data):
+    progress = 0
+    for number, raw, literals in scan.prefilter().wanted(data):
+        if scan.tells_progress_only(literals):
+            progress += 1
+            if progress > _MOST_PROGRESS:
+                continue
         for part in decode.segments(_cut(raw)):
             marked = marks.read(decode.text_of(part).rstrip())
             text = redact(marked.text)
@@ -144,9 +141,7 @@ def _position(hit: scan.Hit) -> tuple[float, int]:
     return (hit.line.seconds if hit.line.seconds is not None else 0.0, hit.line.number)
 
 
-def _match(
-    rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int]
-) -> Match:
+def _match(rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int]) -> Match:
     """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
     if sure and confidence < scan.GENERIC_BELOW:
@@ -166,7 +161,12 @@ def _match(
     )
 
 
-_PREFIX = {Stage.BUILD: ("build-",), Stage.SETUP: ("setup-",), Stage.PREPARATION: ("prep-",), Stage.TRAINING: ("train-", "perf-")}
+_PREFIX = {
+    Stage.BUILD: ("build-",),
+    Stage.SETUP: ("setup-",),
+    Stage.PREPARATION: ("prep-",),
+    Stage.TRAINING: ("train-", "perf-"),
+}
 
 
 def symptom_at(rule: Rule, stage: Stage | None) -> Symptom:
@@ -207,5 +207,3 @@ def _evidence(line: LogLine) -> Evidence:
 def fixes_of(rule: Rule, ranks: tuple[int, ...] = ()) -> tuple[Fix, ...]:
     """A rule's general repairs as fixes of a match."""
     return tuple(Fix(pattern=pattern, text=text, applies_to_ranks=ranks) for pattern, text in rule.fixes)
-
-

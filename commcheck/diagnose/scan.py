@@ -118,14 +118,22 @@ def entries() -> tuple[Entry, ...]:
 
 @cache
 def prefilter() -> Prefilter:
-    """The literals of all signatures, then the words of trouble (whose numbers are above all signatures')."""
-    return Prefilter([*(entry.signature.literal for entry in entries()), *_TROUBLE_WORDS])
+    """The literals of all signatures, then the words of trouble and of progress (see `meaning`)."""
+    return Prefilter([*(literal for literal, _ in _literals()), *_TROUBLE_WORDS, *_STAGE_WORDS])
 
 
 @cache
-def stage_words() -> Prefilter:
-    """The literals by which a line can tell the stage."""
-    return Prefilter(_STAGE_WORDS)
+def _literals() -> tuple[tuple[str, int], ...]:
+    """Each literal with the number of its entry. A signature may give several, separated by " | ", of which every
+    match contains one."""
+    return tuple(
+        (literal, number) for number, entry in enumerate(entries()) for literal in entry.signature.literal.split(" | ")
+    )
+
+
+def tells_progress_only(numbers: frozenset[int]) -> bool:
+    """Whether the literals found in a line (their numbers in `prefilter`) tell of nothing but how far the job was."""
+    return min(numbers) >= len(_literals()) + len(_TROUBLE_WORDS)
 
 
 @cache
@@ -136,11 +144,11 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
     """Every signature that matches a line outside of advice, in the order of the lines."""
-    table = entries()
+    table, literals = entries(), _literals()
     hits: list[Hit] = []
     for line, numbers in _candidates(lines):
-        for number in sorted(numbers):
-            if number < len(table) and (hit := _hit(table[number], line)):
+        for number in sorted({literals[n][1] for n in numbers if n < len(literals)}):
+            if hit := _hit(table[number], line):
                 hits.append(hit)
     return tuple(hits)
 
@@ -183,7 +191,9 @@ def _hit(entry: Entry, line: LogLine) -> Hit | None:
     pattern, text = compiled(entry.signature.pattern), line.text
     begin = 0
     if len(text) > _WINDOW:
-        begin = max(0, text.lower().find(entry.signature.literal) - _WINDOW // 2)
+        small = text.lower()
+        found = [at for literal in entry.signature.literal.split(" | ") if (at := small.find(literal)) >= 0]
+        begin = max(0, min(found, default=0) - _WINDOW // 2)
         text = text[begin : begin + _WINDOW]
     pieces = advice.spans(text)
     for match in pattern.finditer(text):

@@ -21,7 +21,7 @@ _HEDGES = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_BEGIN = re.compile(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")
-_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
+_SENTENCE_END = re.compile(r"[.!?;:](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
 
 
 def spans(text: str) -> tuple[tuple[int, int], ...]:

@@ -4,7 +4,12 @@ import re
 
 from commcheck.errors import InputError
 
-_BOMS = ((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BOMS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 _PACKED = (
     (b"\x1f\x8b", "gzip", "gunzip -c"),
@@ -14,7 +19,9 @@ _PACKED = (
 )
 
 # Control sequences of terminals: CSI, OSC (to BEL or ST), and two-byte escapes.
-_TERMINAL = re.compile(rb"\x1b(?:\[[0-9;:?<=>]{0,64}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,4096}(?:\x07|\x1b\\)|[@-Z\\^_=>()#][0AB]?)")
+_TERMINAL = re.compile(
+    rb"\x1b(?:\[[0-9;:?<=>]{0,64}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,4096}(?:\x07|\x1b\\)|[@-Z\\^_=>()#][0AB]?)"
+)
 
 # Control characters that text does not have (tab, newline, carriage return, backspace, escape, form feed are fine).
 _CONTROL = bytes(c for c in range(32) if c not in b"\t\n\r\b\x1b\f\x07\x0b")
@@ -30,14 +37,18 @@ def clean(name: str, data: bytes) -> bytes:
     head = data[:_HEAD]
     for magic, kind, command in _PACKED:
         if head.startswith(magic):
-            raise InputError(f"{name} is compressed ({kind}): unpack it first, e.g. `{command} {name} | commcheck diagnose -`")
+            raise InputError(
+                f"{name} is compressed ({kind}): unpack it first, e.g. `{command} {name} | commcheck diagnose -`"
+            )
     for bom, encoding in _BOMS:
         if head.startswith(bom):
             data = data.decode(encoding, "replace").encode("utf-8", "replace")
             head = data[:_HEAD]
             break
     if is_binary(head):
-        raise InputError(f"{name} is not a text file: give commcheck the log that the job wrote (stdout and stderr as text)")
+        raise InputError(
+            f"{name} is not a text file: give commcheck the log that the job wrote (stdout and stderr as text)"
+        )
     if b"\x1b" in data:
         data = _TERMINAL.sub(b"", data)
     if b"\x08" in data:  # some progress bars go back over themselves

@@ -1,0 +1,1 @@
+"""Causes at accelerators and their assignment to ranks."""

@@ -1,0 +1,73 @@
+"""A rank asks for a GPU number that its host does not have.
+
+**What you see**
+`CUDA error: invalid device ordinal` on some ranks, mostly those with the higher local ranks.
+
+**Why it happens**
+More processes per host than GPUs (--nproc_per_node too large), the global rank used as a GPU number, ranks
+placed on fewer hosts than meant, or CUDA_VISIBLE_DEVICES hiding some.
+
+**How to fix**
+Start as many ranks per host as it has GPUs, and take the GPU by LOCAL_RANK, not by RANK.
+
+**How to confirm**
+`nvidia-smi -L | wc -l` on the host of the failing rank against its LOCAL_RANK and CUDA_VISIBLE_DEVICES.
+"""
+
+from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+RULE = Rule(
+    cause="device-ordinal-out-of-range",
+    code="CC302",
+    title="A rank asks for a GPU number that its host does not have",
+    stage=Stage.SETUP,
+    symptoms=(
+        Symptom.PREP_DEVICE_ERROR,
+        Symptom.SETUP_FAILURE,
+        Symptom.TRAIN_DEVICE_ERROR,
+    ),
+    fixes=(
+        (
+            FixPattern.DEVICE_ASSIGNMENT,
+            "Use torch.cuda.set_device(LOCAL_RANK) and start no more ranks per host than it has visible GPUs.",
+        ),
+        (FixPattern.COMMAND_LINE, "Lower --nproc_per_node (or -N, --ntasks-per-node) to the number of GPUs."),
+    ),
+    signatures=(
+        Signature(
+            pattern="invalid device ordinal",
+            literal="invalid device ordinal",
+            source="CUDA: cudaErrorInvalidDevice",
+            positive="RuntimeError: CUDA error: invalid device ordinal",
+            negative="valid device ordinal 3",
+            weight=0.93,
+        ),
+        Signature(
+            pattern=r"rank \d+ exceeds ndev=\d+|Invalid device count requested",
+            literal="exceeds ndev= | device count requested",
+            source="nccl: src/init.cc",
+            positive="NCCL WARN rank 3 exceeds ndev=2",
+            negative="ndev=2",
+            weight=0.85,
+        ),
+        Signature(
+            pattern="(?:requested|but only|Expected).{0,60}GPUs? .{0,60}(?:but|only).{0,40}(?:available|visible|found)",
+            literal=" gpus",
+            source="Lightning, accelerate, DeepSpeed: device checks",
+            positive="MisconfigurationException: You requested gpu: [0, 1, 2] but your machine only has: [0] GPUs available, but only 1 found",
+            negative="GPU 3 is available",
+            weight=0.8,
+        ),
+        Signature(
+            pattern="device >= 0 && device < (?:num_gpus|device_count)",
+            literal="device >= 0 && device <",
+            source="pytorch: aten/src/ATen/cuda/CUDAContext.cpp",
+            positive="RuntimeError: device >= 0 && device < num_gpus INTERNAL ASSERT FAILED",
+            negative="device >= 0",
+            weight=0.8,
+        ),
+    ),
+    explains=PEERS_SEE,
+)

@@ -1,0 +1,1 @@
+"""Causes before and beside communication: launchers, ssh, the program itself."""

@@ -1,0 +1,96 @@
+"""The program failed by itself.
+
+**What you see**
+A Python exception in the user's program or in a library above the communication: KeyError, shape errors, a
+missing file, a failed assertion. The other ranks time out or see a closed connection, and the launcher prints
+ChildFailedError.
+
+**Why it happens**
+A fault of program, data or arguments. It would happen with one process too.
+
+**How to fix**
+Mend the line that the traceback names.
+
+**How to confirm**
+Run the same program with one process: if it fails in the same way, communication has no part in it.
+"""
+
+from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+RULE = Rule(
+    cause="script-error",
+    code="CC151",
+    title="The program failed by itself",
+    stage=Stage.TRAINING,
+    symptoms=(
+        Symptom.TRAIN_OTHER_FAILURE,
+        Symptom.TRAIN_TENSOR_MISMATCH,
+        Symptom.PREP_OTHER,
+        Symptom.TRAIN_ATTRIBUTE_NOT_FOUND,
+    ),
+    fixes=(
+        (FixPattern.BEHAVIOR_LOGIC, "Mend what the first traceback of the first failing rank names."),
+        (FixPattern.COMMAND_LINE, "Check the arguments and paths that the program was given."),
+    ),
+    signatures=(
+        Signature(
+            pattern=r"^(?:.*?\s)?(?:\w+\.)*(?:KeyError|IndexError|NameError|UnboundLocalError|ZeroDivisionError|SyntaxError|IndentationError|FileNotFoundError|NotADirectoryError|IsADirectoryError|PermissionError|UnicodeDecodeError|JSONDecodeError|RecursionError)(?!: '(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT|NODE_RANK|GROUP_RANK|SLURM_\w+|OMPI_\w+)'): ?\S",
+            literal="error: ",
+            source="Python: exceptions that no communication library raises",
+            positive="KeyError: 'labels'",
+            negative="KeyError: 'RANK'",
+            weight=0.6,
+        ),
+        Signature(
+            pattern=r"^(?:.*?\s)?(?:TypeError|AttributeError|ValueError|AssertionError|NotImplementedError|OverflowError)(?:: \S|$)",
+            literal="error",
+            source="Python: exceptions that a communication library seldom raises",
+            positive="AttributeError: 'NoneType' object has no attribute 'shape'",
+            negative="no error",
+            weight=0.5,
+        ),
+        Signature(
+            pattern=r"mat1 and mat2 shapes cannot be multiplied|size mismatch for \S+: copying a param|Error\(s\) in loading state_dict|The size of tensor a \(\d+\) must match|Expected input batch_size|shape '\[.*\]' is invalid for input of size|element 0 of tensors does not require grad|one of the variables needed for gradient computation has been modified",
+            literal="cannot be multiplied | copying a param | in loading state_dict | the size of tensor a | expected input batch_size | is invalid for input of size | does not require grad | needed for gradient computation",
+            source="pytorch: shape and autograd checks within one rank",
+            positive="RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x5 and 7x2)",
+            negative="the shapes match",
+            weight=0.66,
+        ),
+        Signature(
+            pattern=r"^(?:.*?\s)?(?:Runtime|OS|IO|System)(?:Error|Exit): \S",
+            literal="error: | exit: ",
+            source="Python: exceptions that may come from anything",
+            positive="RuntimeError: something went wrong",
+            negative="no RuntimeError",
+            weight=0.4,
+        ),
+        Signature(
+            pattern=r"Caught \w+(?:Error|Exception) in (?:DataLoader worker process|replica) \d+",
+            literal="caught ",
+            source="pytorch: torch/_utils.py, ExceptionWrapper",
+            positive="Caught KeyError in DataLoader worker process 3.",
+            negative="Caught up in DataLoader",
+            weight=0.55,
+        ),
+        Signature(
+            pattern=r"^\S+\.py: error: (?!unrecognized arguments: .*--local)",
+            literal=".py: error: ",
+            source="Python: argparse",
+            positive="train.py: error: the following arguments are required: --data",
+            negative="train.py: error: unrecognized arguments: --local-rank=3",
+            weight=0.6,
+        ),
+        Signature(
+            pattern=r"can't open file '[^']*': \[Errno 2\]",
+            literal="can't open file",
+            source="Python: the script is not there on this host",
+            positive="python: can't open file '/work/train.py': [Errno 2] No such file or directory",
+            negative="opened the file",
+            weight=0.55,
+        ),
+    ),
+    explains=PEERS_SEE,
+)

@@ -1,0 +1,1 @@
+"""Causes of slowness that shows as a failure."""

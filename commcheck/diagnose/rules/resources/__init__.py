@@ -1,0 +1,1 @@
+"""Causes of used-up memory and storage."""

@@ -1,0 +1,1 @@
+"""Causes in what is installed: libraries, versions, drivers, transports, builds."""

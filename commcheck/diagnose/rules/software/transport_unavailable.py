@@ -1,0 +1,121 @@
+"""The transport that was chosen cannot be set up (RDMA, plugin, topology).
+
+**What you see**
+`Call to ibv_modify_qp failed`, `NET/IB : Got completion from peer ... with error`, a plugin that does not load,
+NCCL not understanding the PCI topology.
+
+**Why it happens**
+The RDMA cards of two hosts cannot reach each other: another subnet, the wrong GID index, a port that is down,
+PFC or a firewall on the fabric; or the plugin does not fit this NCCL, or a virtual machine hides its topology.
+
+**How to fix**
+Name the right cards and GID (NCCL_IB_HCA, NCCL_IB_GID_INDEX), bring the port up; to go on at once,
+NCCL_IB_DISABLE=1 uses sockets.
+
+**How to confirm**
+`ib_write_bw` between the two hosts with the same card and GID; then a run with NCCL_IB_DISABLE=1 as the
+control.
+"""
+
+from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+RULE = Rule(
+    cause="transport-unavailable",
+    code="CC904",
+    title="The transport that was chosen cannot be set up (RDMA, plugin, topology)",
+    stage=Stage.SETUP,
+    symptoms=(
+        Symptom.SETUP_FAILURE,
+        Symptom.SETUP_HANG_TIMEOUT,
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.SETUP_UNEXPECTED_PROTOCOL,
+    ),
+    fixes=(
+        (
+            FixPattern.COMMUNICATION_CONFIGURATION,
+            "Set NCCL_IB_HCA and NCCL_IB_GID_INDEX to a card and GID that reach the other hosts; NCCL_IB_DISABLE=1 as the control.",
+        ),
+        (
+            FixPattern.NETWORK_SETTING,
+            "Bring the RDMA port up and check the fabric between the two hosts (ib_write_bw).",
+        ),
+        (FixPattern.DEPENDENCY_VERSION, "Install a network plugin that fits this NCCL version, or remove it."),
+    ),
+    signatures=(
+        Signature(
+            pattern="Call to ibv_modify_qp failed with",
+            literal="call to ibv_modify_qp failed",
+            source="nccl: src/misc/ibvwrap.cc",
+            positive="trainer-a:41:77 [0] misc/ibvwrap.cc:187 NCCL WARN Call to ibv_modify_qp failed with error Connection timed out",
+            negative="ibv_modify_qp done",
+            weight=0.78,
+        ),
+        Signature(
+            pattern=r"Call to ibv_(?!reg_|modify_qp)\w+ failed(?! with error Cannot allocate memory)",
+            literal="call to ibv_",
+            source="nccl: src/misc/ibvwrap.cc",
+            positive="NCCL WARN Call to ibv_open_device failed",
+            negative="Call to ibv_reg_mr failed with error Cannot allocate memory",
+            weight=0.7,
+        ),
+        Signature(
+            pattern="NET/IB ?: Got completion from peer .* with (?:error|status)",
+            literal="got completion from peer",
+            source="nccl: src/transport/net_ib (error 12: no answer from the other end; 5: flushed after an earlier error)",
+            positive="NCCL WARN NET/IB : Got completion from peer 10.9.0.2<43210> with error 12, opcode 0, len 0, vendor err 129",
+            negative="Got completion",
+            weight=0.68,
+        ),
+        Signature(
+            pattern=r"NET/IB ?: \S+ (?:Got )?async (?:fatal )?event",
+            literal="async ",
+            source="nccl: src/transport/net_ib",
+            positive="NCCL WARN NET/IB : mlx5_0:1 Got async event : port error",
+            negative="async events on",
+            weight=0.72,
+        ),
+        Signature(
+            pattern=r"Error : could not find CPU close to (?:GPU|NIC)|Attribute \w+ of node \w+ not found|XML Parse error",
+            literal="could not find cpu close to | of node | xml parse error",
+            source="nccl: src/graph (the topology that the machine shows cannot be used)",
+            positive="trainer-a:41:77 [0] graph/paths.cc:155 NCCL WARN Error : could not find CPU close to GPU 3",
+            negative="found CPU close to GPU 3",
+            weight=0.75,
+        ),
+        Signature(
+            pattern="Failed to initialize (?:any )?NET plugin|NET/Plugin: .*(?:incompatible|failed to (?:load|init))",
+            literal="net plugin | net/plugin",
+            source="nccl: src/plugin/net.cc",
+            positive="NCCL WARN Failed to initialize any NET plugin",
+            negative="NET/Plugin: Using internal network plugin.",
+            weight=0.7,
+        ),
+        Signature(
+            pattern="NET/IB ?: (?:Unable to open device|Attempted to connect incompatible devices)",
+            literal="net/ib",
+            source="nccl: src/transport/net_ib",
+            positive="NCCL WARN NET/IB : Unable to open device mlx5_1",
+            negative="NET/IB : Using [0]mlx5_0:1/IB",
+            weight=0.7,
+        ),
+        Signature(
+            pattern="NET/OFI .*(?:failed|error|Couldn't)",
+            literal="net/ofi",
+            source="aws-ofi-nccl plugin",
+            positive="NCCL WARN NET/OFI Couldn't find any optimal provider",
+            negative="NET/OFI Selected Provider is efa",
+            weight=0.65,
+        ),
+        Signature(
+            pattern="UCX {1,4}ERROR .*(?:transport|no active|not available|ibv_)|transport retry counter exceeded",
+            literal="no active messages | not available | transport retry counter",
+            source="openucx",
+            positive="UCX ERROR   no active messages transport to trainer-b: Unsupported operation",
+            negative="UCX INFO transport ready",
+            weight=0.6,
+        ),
+    ),
+    explains=PEERS_SEE,
+)

@@ -1,0 +1,107 @@
+"""Versions of a library differ between ranks, or between the parts of one installation.
+
+**What you see**
+`Mismatched NCCL version detected`, `undefined symbol: nccl...` at import, a framework that says it was built
+against another version, or ranks that load different network plugins.
+
+**Why it happens**
+Two ranks use different builds (one host was upgraded), or two packages bring the same library (two NCCL wheels,
+a system NCCL before the wheel's).
+
+**How to fix**
+Install the same versions on every host and remove the duplicates; `pip list | grep -i nccl` must show one line.
+
+**How to confirm**
+Compare `python -c 'import torch; print(torch.__version__, torch.cuda.nccl.version())'` on every host.
+"""
+
+from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.model.rule import Rule, Signature
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+RULE = Rule(
+    cause="version-mismatch",
+    code="CC902",
+    title="Versions of a library differ between ranks, or between the parts of one installation",
+    stage=Stage.SETUP,
+    symptoms=(
+        Symptom.SETUP_FAILURE,
+        Symptom.BUILD_IMPORT_ERROR,
+        Symptom.TRAIN_SEGMENTATION_FAULT,
+        Symptom.SETUP_HANG_TIMEOUT,
+    ),
+    fixes=(
+        (
+            FixPattern.DEPENDENCY_VERSION,
+            "Install one and the same version on every host; remove the second copy of the library.",
+        ),
+        (FixPattern.DEVICE_CONSISTENCY, "Start every rank from the same image or environment."),
+    ),
+    signatures=(
+        Signature(
+            pattern="Mismatched NCCL version detected",
+            literal="mismatched nccl version detected",
+            source="nccl: src/init.cc, fillInfo and initTransportsRank",
+            positive="NCCL WARN Mismatched NCCL version detected : rank 0 version 22703 rank 3 version 21903",
+            negative="NCCL version 2.27.3",
+            weight=0.95,
+        ),
+        Signature(
+            pattern=r"undefined symbol:? ?(?:nccl\w+|_ZN?\w*(?:c10|torch|at)\w*|\w*(?:mpi|MPI|cu(?:da|blas|sparse|dnn)|ucp|ucs)\w*)",
+            literal="undefined symbol",
+            source="glibc: dl_lookup",
+            positive="ImportError: /opt/x/libtorch_cuda.so: undefined symbol: ncclCommWindowRegister",
+            negative="symbol defined",
+            weight=0.85,
+        ),
+        Signature(
+            pattern=r"undefined symbol:? ?\S+",
+            literal="undefined symbol",
+            source="glibc: dl_lookup",
+            positive="ImportError: /opt/x/ext.so: undefined symbol: some_function",
+            negative="symbol defined",
+            weight=0.55,
+        ),
+        Signature(
+            pattern=r"version `?(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+'? not found",
+            literal=" not found",
+            source="glibc: dl-version.c",
+            positive="/lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by /opt/x/ext.so)",
+            negative="version 3 not found",
+            weight=0.85,
+        ),
+        Signature(
+            pattern=r"Framework \w+ installed with version \S+ but found version",
+            literal="but found version",
+            source="horovod: horovod/common/exceptions.py",
+            positive="Framework pytorch installed with version 2.0.1 but found version 2.1.0.",
+            negative="found version 2",
+            weight=0.85,
+        ),
+        Signature(
+            pattern=r"(?:was )?(?:built|compiled) (?:with|against|using) (?:CUDA|NCCL|[Pp]y[Tt]orch|cuDNN)? ?(?:version )?[\d.]+.{0,80}\b(?:but|while|however|which does not match|mismatch)",
+            literal="built with | compiled with | built against | compiled against",
+            source="PyTorch extensions and frameworks: a version check at import",
+            positive="apex was compiled with CUDA 11.8 but the installed PyTorch uses 12.1",
+            negative="built with CUDA 12",
+            weight=0.6,
+        ),
+        Signature(
+            pattern=r"detected CUDA version \([\d.]+\) mismatches the version that was used to compile",
+            literal="mismatches the version",
+            source="pytorch: torch/utils/cpp_extension.py",
+            positive="RuntimeError: The detected CUDA version (11.2) mismatches the version that was used to compile PyTorch (12.1).",
+            negative="the CUDA version matches",
+            weight=0.8,
+        ),
+        Signature(
+            pattern=r"XML (?:Topology|Graph) has wrong version \d+",
+            literal="has wrong version",
+            source="nccl: src/graph/xml.cc",
+            positive="NCCL WARN XML Topology has wrong version 2, 1 needed",
+            negative="the version is right",
+            weight=0.6,
+        ),
+    ),
+    explains=PEERS_SEE,
+)

@@ -1,0 +1,1 @@
+"""Causes in how a program uses its process groups."""
