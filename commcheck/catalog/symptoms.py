@@ -180,8 +180,8 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         "communication errors in training",
         "A collective raises during training.",
         "A peer died, the link was reset, the collectives do not match, the group is wrong.",
-        ("gloo: Received data size doesn't match expected size. Is there a distributed collective mismatch in your "
-         "code? [run]",
+        (("gloo: Received data size doesn't match expected size. Is there a distributed collective mismatch in your "
+         "code? [run]"),
          "Connection closed by peer [source]",
          "ncclRemoteError: ... network error or a remote process exiting prematurely [source]",
          "Detected mismatch between collectives on ranks. [run, TORCH_DISTRIBUTED_DEBUG=DETAIL]",
@@ -327,8 +327,8 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         "unexpected results",
         "Values are wrong, or differ between ranks.",
         "Collectives that pair wrongly and yet succeed.",
-        ("no message: a gloo all-reduce with another operation or a type of the same size gives wrong values and "
-         "exit code 0 [run]",),
+        (("no message: a gloo all-reduce with another operation or a type of the same size gives wrong values and "
+         "exit code 0 [run]"),),
         (S.TRAIN_TENSOR_MISMATCH, S.PERF_NON_CONVERGENCE),
         ("wrong-values", "collective-op-mismatch", "collective-dtype-mismatch", "collective-order-mismatch"),
     ),

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(path: str, text: str) -> None:
     try:
-        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs start-up
+        with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as e:
         raise UsageError(f"--output {path}: {e.strerror or e}") from e
@@ -105,7 +105,7 @@ def _module_named(cause: str) -> "tuple[Any, ...]":
     file = cause.replace("-", "_") + ".py"
     for folder in package.__path__:
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-            if entry.is_dir() and os.path.isfile(os.path.join(entry.path, file)):  # noqa: PTH113, PTH118 - start-up
+            if entry.is_dir() and os.path.isfile(os.path.join(entry.path, file)):
                 return (importlib.import_module(f"{_RULES}.{entry.name}.{file[:-3]}"),)
     return ()
 

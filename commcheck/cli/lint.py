@@ -54,16 +54,15 @@ def settings(
 
     Raises UsageError for a change that is not of the form K=V."""
     merged = dict(environ)
-    wanted = dict.fromkeys(())
+    wanted: list[str] = []
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name or name != name.strip():
             raise UsageError(f"--env {change!r}: give it as NAME=VALUE (NAME= to unset it)")
         merged[name] = value
-        wanted[name] = None
-    for name, value in (("MASTER_ADDR", master_addr), ("MASTER_PORT", master_port)):
-        if value is not None:
-            merged[name] = value
+        wanted.append(name)
+    options = {"MASTER_ADDR": master_addr, "MASTER_PORT": master_port}
+    merged |= {name: value for name, value in options.items() if value is not None}
     chosen = relevant({name: value for name, value in merged.items() if value or name not in wanted})
     # What was named on the command line is to be judged, whatever its name.
     from commcheck.catalog.env.select import without_secret
@@ -87,6 +86,8 @@ def static_case(environment: dict[str, str]) -> Case:
 def notes(environment: dict[str, str]) -> tuple[str, ...]:
     """What is not wrong, but should be known."""
     missing = [name for name in _LAUNCHER if not environment.get(name)]
+    if environment.get("RANK") or environment.get("WORLD_SIZE"):
+        return ()  # a launcher was here; the cause env-missing says what it left out
     if not missing:
         return ()
     return (f"not set here: {', '.join(missing)} (a launcher such as torchrun sets them for each process)",)

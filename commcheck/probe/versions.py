@@ -38,7 +38,7 @@ def installed(path: list[str] | None = None, packages: tuple[str, ...] = PACKAGE
     found: dict[str, str] = {}
     for directory in sys.path if path is None else path:
         try:
-            entries = os.listdir(directory or ".")  # noqa: PTH208 - pathlib costs 6 ms of start-up
+            entries = os.listdir(directory or ".")
         except OSError:
             continue
         for entry in entries:

@@ -1,0 +1,148 @@
+"""The catalogue: complete, consistent, cheap, and never surprised by a name or value."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commcheck.catalog import env
+from commcheck.catalog.env import edit_distance, gloo, launchers, nccl, nearest, pytorch, read_at_import, system
+from commcheck.catalog.env.select import REMOVED, relevant
+from commcheck.catalog.fixes import COUNTS, FIXES, frequency
+from commcheck.catalog.symptoms import SYMPTOMS, row
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+TABLES = (pytorch, gloo, nccl, launchers, system)
+
+
+def test_symptoms_are_thirty_and_sum_to_the_study() -> None:
+    assert [r.id for r in SYMPTOMS] == list(Symptom)
+    assert sum(r.faults for r in SYMPTOMS) == 637
+    assert sum(r.distributed for r in SYMPTOMS) == 569
+    assert [sum(r.frameworks[i] for r in SYMPTOMS) for i in range(4)] == [321, 147, 110, 62]
+
+
+@pytest.mark.parametrize(
+    ("stage", "faults"), [(Stage.BUILD, 82), (Stage.SETUP, 133), (Stage.PREPARATION, 57), (Stage.TRAINING, 365)]
+)
+def test_stages_sum_to_the_study(stage, faults) -> None:
+    assert sum(r.faults for r in SYMPTOMS if r.stage is stage) == faults
+
+
+def test_fix_patterns_are_seventeen_and_counts_fit_their_symptom() -> None:
+    assert [f.pattern for f in FIXES] == list(FixPattern)
+    assert set(COUNTS) == set(Symptom)
+    for symptom, pairs in COUNTS.items():
+        patterns = [p for p, _ in pairs]
+        assert len(patterns) == len(set(patterns))
+        assert all(0 < n <= row(symptom).faults for _, n in pairs)
+        assert [n for _, n in pairs] == sorted((n for _, n in pairs), reverse=True)
+    for fix in FIXES:
+        total = sum(n for pairs in COUNTS.values() for p, n in pairs if p is fix.pattern)
+        assert fix.faults is None or total <= fix.faults
+
+
+def test_frequency_says_it_in_words_and_nothing_when_unknown() -> None:
+    told = frequency(Symptom.SETUP_FAILURE, FixPattern.COMMUNICATION_CONFIGURATION)
+    assert told == "31 of the study's 85 setup failures"
+    assert not frequency(Symptom.PERF_NON_CONVERGENCE, FixPattern.NETWORK_SETTING)
+
+
+def test_variables_are_named_once_and_rows_make_sense() -> None:
+    names = [r.name for table in TABLES for r in table.ROWS]
+    assert len(names) == len(set(names)) == len(env.known())
+    for entry in env.known().values():
+        assert entry.meaning.endswith(".")
+        assert entry.source
+        assert bool(entry.choices) == (entry.kind is env.Kind.ENUM)
+        assert entry.low is None or entry.high is None or entry.low <= entry.high
+        assert not entry.instead or entry.instead in env.known()
+
+
+@pytest.mark.parametrize(
+    "name", ["TORCH_DISTRIBUTED_DEBUG", "TORCH_CPP_LOG_LEVEL", "OMP_NUM_THREADS", "LD_PRELOAD", "PYTHONUNHEARDOF"]
+)
+def test_read_at_import(name) -> None:
+    assert read_at_import(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GLOO_SOCKET_IFNAME", "GLOO_DEVICE_TRANSPORT", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK",
+     "NCCL_SOCKET_IFNAME", "MY_OWN"],
+)  # fmt: skip
+def test_keeps_its_effect_after_import(name) -> None:
+    assert not read_at_import(name)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("GLOO_SOCKET_IFACE", "GLOO_SOCKET_IFNAME"),
+        ("MASTER_ADR", "MASTER_ADDR"),
+        ("master_port", "MASTER_PORT"),
+        ("WORLDSIZE", "WORLD_SIZE"),
+        ("NCCL_IFNAME_SOCKET", "NCCL_SOCKET_IFNAME"),
+        ("NCCL_SOKCET_IFNAME", "NCCL_SOCKET_IFNAME"),
+        ("NCCL_IB_DISABLED", "NCCL_IB_DISABLE"),
+        ("GLOO_SOCKET_TIMEOUT", None),
+        ("HOME", None),
+    ],
+)
+def test_nearest(typed, meant) -> None:
+    assert nearest(typed) == meant
+
+
+@given(st.text(max_size=40))
+def test_nearest_never_raises(name) -> None:
+    found = nearest(name)
+    assert found is None or found in env.known()
+
+
+@given(st.text("ABC_", max_size=12), st.text("ABC_", max_size=12))
+def test_edit_distance_is_symmetric_and_bounded(left, right) -> None:
+    distance = edit_distance(left, right, 12)
+    assert distance == edit_distance(right, left, 12)
+    assert abs(len(left) - len(right)) <= distance <= max(len(left), len(right))
+    assert (distance == 0) == (left == right)
+    assert edit_distance(left, right, 2) == min(distance, 3)
+
+
+def test_secrets_and_strangers_stay_out() -> None:
+    chosen = relevant(
+        {
+            "RANK": "0",
+            "WORLDSIZE": "2",
+            "NCCL_PROXY_TOKEN": "abc",
+            "NCCL_NET_PLUGIN": "s3://user:pw@host/x",
+            "SLURM_JWT": "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0",
+            "HF_TOKEN": "hf_x",
+            "HOME": "/home/x",
+            "https_proxy": "http://a:b@proxy",
+        }
+    )
+    assert chosen["RANK"] == "0"
+    assert chosen["WORLDSIZE"] == "2"
+    assert {n for n, v in chosen.items() if v == REMOVED} == {
+        "NCCL_PROXY_TOKEN", "NCCL_NET_PLUGIN", "SLURM_JWT", "https_proxy",
+    }  # fmt: skip
+    assert "HF_TOKEN" not in chosen
+    assert "HOME" not in chosen
+
+
+@given(st.dictionaries(st.text(max_size=30), st.text(max_size=60), max_size=6))
+def test_relevant_never_raises(environ) -> None:
+    assert set(relevant(environ)) <= set(environ)
+
+
+def test_the_catalogue_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, commcheck.catalog.env as e, commcheck.catalog.symptoms, commcheck.catalog.fixes; e.known();"
+        "bad = {'torch','psutil','hypothesis','dataclasses','rich','pathlib','socket'} & set(sys.modules); print(bad)"
+    )
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
+    assert done.stdout.strip() == "set()"
