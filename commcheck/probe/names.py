@@ -60,7 +60,7 @@ def resolve(kind: str, name: str) -> NameLookup:
             addresses = tuple(dict.fromkeys(str(row[4][0]) for row in rows))
     except _socket.gaierror as e:
         error = f"{_EAI_WORDS.get(e.errno or 0, f'gai error {e.errno}')}: {e.strerror}"
-    except (OSError, UnicodeError, ValueError) as e:  # herror; a name that cannot be encoded; an embedded zero byte
+    except (OSError, TypeError, UnicodeError, ValueError) as e:  # herror; not encodable; a zero byte (TypeError)
         error = f"{type(e).__name__}: {getattr(e, 'strerror', None) or e}"
     return NameLookup(name=name, kind=kind, addresses=addresses, error=error, seconds=time.monotonic() - begin)
 
