@@ -13,6 +13,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,10 @@ from commcheck.planner import local_plan  # noqa: E402
 from commcheck.runtime.launcher import Launcher  # noqa: E402
 
 Contender = Callable[[], None]
+
+# As a user starts it: the command beside the interpreter, where commcheck is installed there.
+INSTALLED = Path(sys.executable).with_name("commcheck")
+COMMCHECK = (str(INSTALLED),) if INSTALLED.exists() else (sys.executable, "-m", "commcheck")
 
 # The launcher's variables would make a preflight join somebody's world. One thread per rank, for all contenders.
 DROPPED = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"}
@@ -128,7 +133,7 @@ def preflight(scores: Scores, rounds: int) -> None:
     ours, run = "commcheck preflight", "torchrun, one all-reduce"
     arguments = ("preflight", "--local", "--world-size", "2", "--backend", "gloo", "--quiet")
     times = measure(
-        {ours: lambda: judged(sys.executable, "-m", "commcheck", *arguments), run: lambda: torchrun(2)},
+        {ours: lambda: judged(*COMMCHECK, *arguments), run: lambda: torchrun(2)},
         rounds,
     )
     scores.ratio("commcheck preflight / torchrun", times[ours] / times[run], at_most=0.7)
@@ -140,7 +145,7 @@ def startup(scores: Scores, rounds: int) -> None:
     verbs = {"--help": ["--help"], "lint": ["lint"], "explain": ["explain", "port-dropped"]}
     contenders: dict[str, Contender] = {empty: lambda: command(sys.executable, "-c", "pass")}
     for name, words in verbs.items():
-        contenders[f"commcheck {name}"] = lambda words=words: judged(sys.executable, "-m", "commcheck", *words)
+        contenders[f"commcheck {name}"] = lambda words=words: judged(*COMMCHECK, *words)
     times = measure(contenders, rounds)
     for name in verbs:
         scores.ratio(f"commcheck {name} / empty interpreter", times[f"commcheck {name}"] / times[empty], at_most=6)
@@ -161,10 +166,18 @@ def main() -> int:
     args = parser.parse_args()
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     scores = Scores()
-    for name, (group, rounds, few) in GROUPS.items():
-        if args.only in {None, name}:
-            group(scores, few if args.quick else rounds)
+    # Compiled modules are kept, as in any installation, whatever this shell or the checkout has.
+    ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryDirectory(prefix="commcheck-bench-") as cache:
+        ENVIRONMENT["PYTHONPYCACHEPREFIX"] = cache
+        run_groups(scores, args.only, quick=args.quick)
     return 1 if scores.missed else 0
+
+
+def run_groups(scores: Scores, only: str | None, *, quick: bool) -> None:
+    for name, (group, rounds, few) in GROUPS.items():
+        if only in {None, name}:
+            group(scores, few if quick else rounds)
 
 
 if __name__ == "__main__":
