@@ -7,7 +7,7 @@ rank says itself. And a failed log without a known wording is called exactly tha
 
 from collections.abc import Iterable, Sequence
 
-from commcheck.diagnose import scan
+from commcheck.diagnose import crosscheck, scan
 from commcheck.diagnose.ingest import decode, marks
 from commcheck.diagnose.prefilter import shape
 from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
@@ -17,6 +17,11 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 from commcheck.report.redact import redact
 
+_SCRIPT = "script-error"
+_WATCHDOG = "watchdog caught collective operation timeout"
+_SUMMARIES = frozenset(
+    {"childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"}
+)
 _EVIDENCE = 5
 _SURE = 0.6
 _TEXT = 2000  # of a line's text, for a report
@@ -59,7 +64,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     lines = (*case.lines, *(line for rank in case.ranks for line in rank.output))
     if not lines:
         return ()
-    hits = scan.scan(lines)
+    hits = _primary(scan.scan(lines))
     stage = scan.stage_of(lines)
     by_cause: dict[str, list[scan.Hit]] = {}
     for hit in hits:
@@ -67,15 +72,56 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     known = scan.rules()
     sure = any(_weight(found) >= _SURE for found in by_cause.values())
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
-    matches = [
-        (known[cause], _match(known[cause], found, stage, sure=sure, first=first))
+    matches = {
+        cause: _match(known[cause], found, stage, sure=sure, first=first)
         for cause, found in by_cause.items()
         if cause in known
-    ]
-    if case.origin is Origin.LOG and all(m.confidence < scan.GENERIC_BELOW for _, m in matches):
-        unknown = unclassified(lines, best=max((m.confidence for _, m in matches), default=0.0))
-        matches.extend([unknown] if unknown else [])
-    return tuple(sorted(matches, key=lambda pair: (-pair[1].confidence, pair[0].code)))
+    }
+    for finding in crosscheck.findings(lines):
+        before = matches.get(finding.cause)
+        if finding.cause in known and (before is None or before.confidence < finding.confidence):
+            matches[finding.cause] = _compared(known[finding.cause], finding, stage)
+    if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
+        unknown = unclassified(lines, best=max((match.confidence for match in matches.values()), default=0.0))
+        if unknown:
+            matches[UNCLASSIFIED.cause] = unknown[1]
+    pairs = [(UNCLASSIFIED if cause == UNCLASSIFIED.cause else known[cause], match) for cause, match in matches.items()]
+    return tuple(sorted(pairs, key=lambda pair: (-pair[1].confidence, pair[0].code)))
+
+
+def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
+    """The hits without those that another hit explains.
+
+    An exception that some cause's wording describes is no fault of the script; an abort after the watchdog's verdict
+    is the watchdog's own doing."""
+    described = {(h.line.source, h.line.number) for h in hits if h.cause != _SCRIPT}
+    watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
+    kept = []
+    for hit in hits:
+        generic = hit.signature.weight < scan.GENERIC_BELOW
+        if hit.cause == _SCRIPT and (hit.line.source, hit.line.number) in described and not _summary(hit):
+            continue
+        if watchdog and generic and hit.cause == "rank-crashed":
+            continue
+        kept.append(hit)
+    return kept
+
+
+def _summary(hit: scan.Hit) -> bool:
+    """A launcher's summary stands for the script's failure and the rank's exit alike."""
+    return hit.signature.literal in _SUMMARIES
+
+
+def _compared(rule: Rule, finding: crosscheck.Finding, stage: Stage | None) -> Match:
+    """What lines of several ranks show together."""
+    return Match(
+        symptom=symptom_at(rule, stage),
+        title=rule.title,
+        confidence=finding.confidence,
+        ranks=finding.ranks,
+        evidence=tuple(_evidence(line) for line in finding.lines),
+        fixes=fixes_of(rule),
+    )
 
 
 def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Match] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+from commcheck.diagnose import crosscheck
 from commcheck.diagnose.ingest import advice
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
@@ -119,7 +120,7 @@ def entries() -> tuple[Entry, ...]:
 @cache
 def prefilter() -> Prefilter:
     """The literals of all signatures, then the words of trouble and of progress (see `meaning`)."""
-    return Prefilter([*(literal for literal, _ in _literals()), *_TROUBLE_WORDS, *_STAGE_WORDS])
+    return Prefilter([*(literal for literal, _ in _literals()), *_TROUBLE_WORDS, *crosscheck.WORDS, *_STAGE_WORDS])
 
 
 @cache
@@ -133,7 +134,7 @@ def _literals() -> tuple[tuple[str, int], ...]:
 
 def tells_progress_only(numbers: frozenset[int]) -> bool:
     """Whether the literals found in a line (their numbers in `prefilter`) tell of nothing but how far the job was."""
-    return min(numbers) >= len(_literals()) + len(_TROUBLE_WORDS)
+    return min(numbers) >= len(_literals()) + len(_TROUBLE_WORDS) + len(crosscheck.WORDS)
 
 
 @cache

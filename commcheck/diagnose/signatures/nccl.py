@@ -216,4 +216,20 @@ SIGNATURES = table(
         "[Proxy Service 3] Failed to execute operation Connect from rank 1, retcode 2",
         "execute operation Connect",
     ),
+    W(
+        {"address-family-mismatch": 0.56, "interface-missing": 0.52},
+        r"Socket creation failed : Address family not supported",
+        "socket creation failed",
+        _SOCKET + " (the host or container has no address of that family)",
+        "trainer-a:41:41 [0] misc/socket.cc:280 NCCL WARN Net : Socket creation failed : Address family not supported by protocol",
+        "Socket creation failed : Too many open files",
+    ),
+    W(
+        {"interface-missing": 0.7},
+        r"(?:Bind to|bind to) \S+ failed ?: (?:Cannot assign requested address|No such device)",
+        "bind to",
+        _SOCKET,
+        "NCCL WARN Net : Bind to 10.9.0.1<0> failed : Cannot assign requested address",
+        "NCCL WARN Net : Bind to 10.9.0.1<4711> failed : Address already in use",
+    ),
 )

@@ -4,6 +4,7 @@ from commcheck.diagnose.signatures.table import Wording as W
 from commcheck.diagnose.signatures.table import table
 
 _SOCKET = "pytorch: torch/csrc/distributed/c10d/socket.cpp"
+_C10D = "pytorch: torch/distributed/distributed_c10d.py"
 _STORE = "pytorch: torch/csrc/distributed/c10d/TCPStore.cpp"
 
 SIGNATURES = table(
@@ -269,5 +270,13 @@ SIGNATURES = table(
         "pytorch-lightning and torch launch helpers: rank checked against the world size",
         "ValueError: Invalid rank 9, rank should be in the interval [0, 7]",
         "rank 3 is in the interval",
+    ),
+    W(
+        {"rank-missing": 0.5, "world-size-mismatch": 0.42, "rank-straggling": 0.4, "stale-store": 0.3},
+        r"in store based barrier .*\(world_size=\d+, (?:worker_count|num_workers_joined)=\d+",
+        "in store based barrier",
+        _C10D + ", _store_based_barrier",
+        "RuntimeError: Timed out initializing process group in store based barrier on rank: 2, for key: store_based_barrier_key:1 (world_size=4, worker_count=3, timeout=0:30:00)",
+        "Completed store-based barrier for key:store_based_barrier_key:1 with 4 nodes.",
     ),
 )
