@@ -1,6 +1,6 @@
 """The verbs of commcheck as functions: the map of the program.
 
-    preflight   plan -> facts of the hosts -> a real world, watched -> case -> judgement -> fixes tried -> report
+preflight   plan -> facts of the hosts -> a real world, watched -> case -> judgement -> fixes tried -> report
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ def _preflight(
     case = observe(plan, launcher, facts, terms, progress)
     judgement = judge(case)
     report = build.report(
-        case, judgement, command=command, seconds=time.monotonic() - begin, replay=" ".join(command), notes=_notes(launcher)
+        case,
+        judgement,
+        command=command,
+        seconds=time.monotonic() - begin,
+        replay=" ".join(command),
+        notes=_notes(launcher),
     )
     if judgement.verdict is not Verdict.UNHEALTHY:
         return report
@@ -98,7 +103,8 @@ def host_facts(plan: Plan) -> tuple[HostFacts, ...]:
     with Asking({p: r for p, r in requests.items() if not p.here}) as asking:
         answers = {p: look(replace(r, place=p)) for p, r in here.items()} | asking.answers()
     return tuple(
-        answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",)) for p in requests
+        answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",))
+        for p in requests
     )
 
 
@@ -124,13 +130,17 @@ def with_tried_fixes(
     done = []
     for diagnosis in judgement.diagnoses:
         if diagnosis not in roots:
-            done.append(replace(diagnosis, fixes=tuple(_untried(f, "it is not the leading cause") for f in diagnosis.fixes)))
+            done.append(
+                replace(diagnosis, fixes=tuple(_untried(f, "it is not the leading cause") for f in diagnosis.fixes))
+            )
             continue
         fixes = []
         worked = False
         for fix in diagnosis.fixes:
             if worked or left == 0:
-                fixes.append(_untried(fix, "another fix worked" if worked else f"{FIXES_TRIED} fixes were tried already"))
+                fixes.append(
+                    _untried(fix, "another fix worked" if worked else f"{FIXES_TRIED} fixes were tried already")
+                )
                 continue
             tried = _try(fix, plan, launcher, facts, terms, progress)
             left -= tried.verified is not None

@@ -13,7 +13,15 @@ from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
 
 RANKS_LIMIT = 4096
 """Ranks on one machine above which a world size is taken for a mistake."""
-LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+LAUNCHER_VARIABLES = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "GROUP_RANK",
+)
 
 
 def why_cold(environment: Mapping[str, str], base: Mapping[str, str]) -> str:
@@ -33,7 +41,9 @@ def check_size(size: int) -> None:
     if size < 1:
         raise UsageError(f"a world of {size} ranks cannot be formed: --world-size must be at least 1")
     if size > RANKS_LIMIT:
-        raise UsageError(f"a world of {size} ranks does not fit on one machine: --world-size must be at most {RANKS_LIMIT}")
+        raise UsageError(
+            f"a world of {size} ranks does not fit on one machine: --world-size must be at most {RANKS_LIMIT}"
+        )
 
 
 def local_plan(

@@ -26,16 +26,27 @@ BACKENDS = ("auto", "gloo", "nccl")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `commcheck preflight`."""
     world = parser.add_argument_group("the world")
-    world.add_argument("--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)")
+    world.add_argument(
+        "--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)"
+    )
     world.add_argument("--backend", default="auto", metavar="NAME", help="auto, gloo or nccl (default: auto)")
     world.add_argument("--env", action="append", default=[], metavar="K=V", help="set a variable for all ranks")
-    world.add_argument("--rank-env", action="append", default=[], metavar="R:K=V", help="set a variable for rank R alone")
-    world.add_argument("--master-addr", metavar="HOST", help="the store's host (default: MASTER_ADDR, else 127.0.0.1)")
-    world.add_argument("--master-port", type=int, metavar="PORT", help="the store's port (default: MASTER_PORT, else a free one)")
     world.add_argument(
-        "--timeout", type=float, metavar="S", help="timeout of store and collectives, as the job would set it (torch's own: 1800)"
+        "--rank-env", action="append", default=[], metavar="R:K=V", help="set a variable for rank R alone"
     )
-    world.add_argument("--netns", action="append", default=[], metavar="R:NAME", help="run rank R in that network namespace")
+    world.add_argument("--master-addr", metavar="HOST", help="the store's host (default: MASTER_ADDR, else 127.0.0.1)")
+    world.add_argument(
+        "--master-port", type=int, metavar="PORT", help="the store's port (default: MASTER_PORT, else a free one)"
+    )
+    world.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="timeout of store and collectives, as the job would set it (torch's own: 1800)",
+    )
+    world.add_argument(
+        "--netns", action="append", default=[], metavar="R:NAME", help="run rank R in that network namespace"
+    )
     world.add_argument(
         "--inject",
         action="append",
@@ -45,9 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument("--no-fix", action="store_true", help="do not try the fixes")
-    how.add_argument("--deadline", type=float, metavar="S", help="give up after this time even if the world still moves")
+    how.add_argument(
+        "--deadline", type=float, metavar="S", help="give up after this time even if the world still moves"
+    )
     how.add_argument("--local", action="store_true", help="start a local world although a launcher's variables are set")
-    how.add_argument("--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them")
+    how.add_argument(
+        "--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them"
+    )
     how.add_argument(
         "--join-deadline", type=float, metavar="S", help="how long a joining rank waits for the others (default: 60)"
     )
@@ -145,7 +160,9 @@ def plan(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Plan]
             rank_env=rank_env,
             master_addr=addr,
             master_port=port,
-            places=tuple(Place(host=places[s], netns=places[s]) if s in places else Place(host=here()) for s in range(size)),
+            places=tuple(
+                Place(host=places[s], netns=places[s]) if s in places else Place(host=here()) for s in range(size)
+            ),
             faults=faults,
             store_seconds=args.timeout,
         )

@@ -167,8 +167,10 @@ def proven(case: Case) -> bool:
         return False
     if case.origin is Origin.WORLD and len(case.ranks) != case.world.size:
         return False
-    return all(len(set(r.members)) == case.world.size and len({rank for rank, _ in r.members}) == case.world.size
-               for r in case.ranks)
+    return all(
+        len(set(r.members)) == case.world.size and len({rank for rank, _ in r.members}) == case.world.size
+        for r in case.ranks
+    )
 
 
 def _unclassified(case: Case) -> Diagnosis:
@@ -180,9 +182,13 @@ def _unclassified(case: Case) -> Diagnosis:
             text = f"{r.error.kind} in phase {r.error.phase.value}: {r.error.message.splitlines()[0] if r.error.message else ''}"
             evidence.append(Evidence(kind=EvidenceKind.LOG, rank=r.name, text=text))
         elif r.exit is not None and not r.exit.by_us and r.exit.code != 0:
-            evidence.append(Evidence(kind=EvidenceKind.EXIT, rank=r.name, text=f"ended with {r.exit.code or r.exit.signal}"))
+            evidence.append(
+                Evidence(kind=EvidenceKind.EXIT, rank=r.name, text=f"ended with {r.exit.code or r.exit.signal}")
+            )
         elif last is not None and not r.finished:
-            evidence.append(Evidence(kind=EvidenceKind.PHASE, rank=r.name, text=f"did not get beyond {last.phase.value}"))
+            evidence.append(
+                Evidence(kind=EvidenceKind.PHASE, rank=r.name, text=f"did not get beyond {last.phase.value}")
+            )
     symptom = Symptom.SETUP_FAILURE if case.ended is Ended.FAILED else Symptom.SETUP_HANG_TIMEOUT
     return Diagnosis(
         symptom=symptom,

@@ -255,6 +255,7 @@ class RankRecord(Value):
     pid: int | None = None
     environment: dict[str, str] = {}  # the variables that bear on communication, secrets removed
     backend: str = ""
+    init_method: str = "env://"
     phases: tuple[PhaseRecord, ...] = ()
     error: RankError | None = None
     exit: Exit | None = None

@@ -183,4 +183,3 @@ class Report(Value):
     replay: str
     seconds: float
     notes: tuple[str, ...] = field(default=())
-

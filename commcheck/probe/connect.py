@@ -38,7 +38,9 @@ def connect(
     return last
 
 
-def exchange(address: str, port: int, nonce: bytes, peer_rank: int, deadline: float = CONNECT_DEADLINE) -> tuple[Probe, ...]:
+def exchange(
+    address: str, port: int, nonce: bytes, peer_rank: int, deadline: float = CONNECT_DEADLINE
+) -> tuple[Probe, ...]:
     """Connect to a peer's `Answering` listener, and send 64 KiB through: a "data" and, if it connects, a "bulk" probe."""
     begin = time.monotonic()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -69,7 +71,9 @@ def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer
             view = view[connection.send(view[:8192]) :]
         reply = _wait_while_moving(connection)
     except OSError as e:
-        return _probe("bulk", address, port, Outcome.STALLED, begin, peer_rank, detail=f"64 KiB did not come through: {e}")
+        return _probe(
+            "bulk", address, port, Outcome.STALLED, begin, peer_rank, detail=f"64 KiB did not come through: {e}"
+        )
     if len(reply) < _REPLY.size:
         detail = "64 KiB were sent and never acknowledged"
         return _probe("bulk", address, port, Outcome.STALLED, begin, peer_rank, detail=detail)
@@ -127,7 +131,9 @@ def _attempt(
     except TimeoutError:
         connection.close()
         detail = f"no answer within {deadline:g} s"
-        return _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail), None
+        return _probe(
+            kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail
+        ), None
     except OSError as e:
         connection.close()
         number = e.errno or 0

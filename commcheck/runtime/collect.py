@@ -91,6 +91,7 @@ def record(rank: RunningRank, begun: float, seen: Seen, hosts: tuple[HostFacts, 
         pid=rank.pid,
         environment=relevant(environment),
         backend=rank.plan.backend,
+        init_method=rank.plan.init_method,
         phases=heard.phases(),
         error=heard.error,
         exit=rank.exit,
@@ -121,7 +122,9 @@ def output(rank: RunningRank) -> tuple[LogLine, ...]:
     for stream in ("stdout", "stderr"):
         text = rank.text[stream].decode(errors="replace")
         for number, line in enumerate(text.splitlines(), 1):
-            lines.append(LogLine(source=stream, number=number, text=line, rank=_number(rank.plan.environment.get("RANK"))))
+            lines.append(
+                LogLine(source=stream, number=number, text=line, rank=_number(rank.plan.environment.get("RANK")))
+            )
     return tuple(lines[-LINES_KEPT:])
 
 
@@ -130,9 +133,7 @@ def _with_interfaces(rows: tuple[Socket, ...], host: str, hosts: tuple[HostFacts
     if facts is None:
         return rows
     names = {a.address.partition("%")[0]: i.name for i in facts.interfaces for a in i.addresses}
-    return tuple(
-        replace(s, interface=names.get(s.local_address, "")) for s in rows
-    )
+    return tuple(replace(s, interface=names.get(s.local_address, "")) for s in rows)
 
 
 class _Heard:
@@ -155,7 +156,9 @@ class _Heard:
     def take(self, event: journal.AnyEvent, begun: float) -> None:
         match event:
             case journal.Began(at=at, phase=phase):
-                self._phases[phase] = PhaseRecord(phase=phase, status=PhaseStatus.RUNNING, begin=at - begun, seconds=0.0)
+                self._phases[phase] = PhaseRecord(
+                    phase=phase, status=PhaseStatus.RUNNING, begin=at - begun, seconds=0.0
+                )
             case journal.Finished(at=at, phase=phase, note=note):
                 self._end(phase, PhaseStatus.OK, at - begun, note)
             case journal.Failed(at=at, error=error):

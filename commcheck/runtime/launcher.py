@@ -51,7 +51,9 @@ class Launcher:
     def __enter__(self) -> Launcher:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -93,7 +95,9 @@ class Launcher:
         try:
             data = self._socket.recv(1 << 16)
         except TimeoutError as e:
-            raise LaunchError(f"the import of torch has not ended after {IMPORT_DEADLINE:g} s; is its file system slow?") from e
+            raise LaunchError(
+                f"the import of torch has not ended after {IMPORT_DEADLINE:g} s; is its file system slow?"
+            ) from e
         if not data:
             raise LaunchError(f"{self.python} ended while it imported torch; try: {self.python} -c 'import torch'")
         answer = wire.message(data)
@@ -189,6 +193,7 @@ def _make_room_for(ranks: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
-            raise LaunchError(f"{ranks} ranks need {needed} open files, and this process may have {hard}: raise ulimit -Hn")
+            raise LaunchError(
+                f"{ranks} ranks need {needed} open files, and this process may have {hard}: raise ulimit -Hn"
+            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-

@@ -144,7 +144,9 @@ class Watch:
         for phase in Phase:
             if phase in self._said:
                 continue
-            ended = [any(isinstance(e, journal.Finished) and e.phase is phase for e in r.events) for r in self._world.ranks]
+            ended = [
+                any(isinstance(e, journal.Finished) and e.phase is phase for e in r.events) for r in self._world.ranks
+            ]
             if not ended or not all(ended):
                 return
             self._said.add(phase)
@@ -186,7 +188,9 @@ class Watch:
             return
         requests = {
             p: Request(
-                parent=0, targets=tuple(targets.get(p, ())[:TARGETS_LIMIT]), listening_on=tuple(sorted(listening.get(p, ())))
+                parent=0,
+                targets=tuple(targets.get(p, ())[:TARGETS_LIMIT]),
+                listening_on=tuple(sorted(listening.get(p, ()))),
             )
             for p in places
         }
@@ -210,7 +214,9 @@ class Watch:
                 if s.state == "LISTEN" and s.local_port != store_port and s.local_address not in ("0.0.0.0", "::"):
                     peer = int(other.plan.environment.get("RANK", other.plan.slot))
                     found.append(
-                        Target(rank=rank.plan.slot, address=s.local_address, port=s.local_port, kind="data", peer_rank=peer)
+                        Target(
+                            rank=rank.plan.slot, address=s.local_address, port=s.local_port, kind="data", peer_rank=peer
+                        )
                     )
         return found
 

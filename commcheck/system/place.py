@@ -34,7 +34,9 @@ def _enter_process(pid: int) -> None:
         try:
             opened.append((os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind, name))
         except OSError as e:
-            raise LaunchError(f"cannot open the {name} namespace of process {pid}: {e.strerror}; is it still running?") from e
+            raise LaunchError(
+                f"cannot open the {name} namespace of process {pid}: {e.strerror}; is it still running?"
+            ) from e
     for fd, kind, name in opened:
         _check(libc().setns(fd, kind), f"enter the {name} namespace of process {pid}")
         os.close(fd)
@@ -63,7 +65,9 @@ def _enter_named(netns: str) -> None:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
-    done = libc().mount(source.encode(), target.encode(), None if kind is None else kind.encode(), ctypes.c_ulong(flags), None)
+    done = libc().mount(
+        source.encode(), target.encode(), None if kind is None else kind.encode(), ctypes.c_ulong(flags), None
+    )
     _check(done, f"mount {source} on {target}")
 
 

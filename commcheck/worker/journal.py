@@ -38,11 +38,17 @@ class Journal:
     def failed(self, phase: Phase, error: BaseException) -> None:
         """Say which exception ended the rank."""
         text = str(error)[:4000]
-        self._write(lines.Failed(at=self._clock(), error=RankError(phase=phase, kind=type(error).__name__, message=text)))
+        self._write(
+            lines.Failed(at=self._clock(), error=RankError(phase=phase, kind=type(error).__name__, message=text))
+        )
 
-    def claimed(self, rank: int | None, world_size: int | None, versions: dict[str, str], backends: tuple[str, ...]) -> None:
+    def claimed(
+        self, rank: int | None, world_size: int | None, versions: dict[str, str], backends: tuple[str, ...]
+    ) -> None:
         """Say who this rank takes itself to be."""
-        self._write(lines.Claimed(at=self._clock(), rank=rank, world_size=world_size, versions=versions, backends=backends))
+        self._write(
+            lines.Claimed(at=self._clock(), rank=rank, world_size=world_size, versions=versions, backends=backends)
+        )
 
     def probed(self, probe: Probe) -> None:
         """Report one probe."""

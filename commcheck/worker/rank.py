@@ -101,7 +101,10 @@ def _claim(ctx: RankContext) -> None:
     backends = tuple(name for name, ask in available.items() if ask())
     environment = ctx.plan.environment
     ctx.journal.claimed(
-        _number(environment.get("RANK")), _number(environment.get("WORLD_SIZE")), {"torch": str(torch.__version__)}, backends
+        _number(environment.get("RANK")),
+        _number(environment.get("WORLD_SIZE")),
+        {"torch": str(torch.__version__)},
+        backends,
     )
 
 

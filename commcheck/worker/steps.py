@@ -17,7 +17,12 @@ from commcheck.model.case import Collective, ValueCheck
 if TYPE_CHECKING:
     from commcheck.worker.context import RankContext
 
-_REDUCE = {"sum": dist.ReduceOp.SUM, "product": dist.ReduceOp.PRODUCT, "max": dist.ReduceOp.MAX, "min": dist.ReduceOp.MIN}
+_REDUCE = {
+    "sum": dist.ReduceOp.SUM,
+    "product": dist.ReduceOp.PRODUCT,
+    "max": dist.ReduceOp.MAX,
+    "min": dist.ReduceOp.MIN,
+}
 
 
 class Step(Value):
@@ -173,5 +178,7 @@ def compare(step: Step, result: torch.Tensor, reference: torch.Tensor) -> ValueC
     if step.op in ("all_gather", "all_to_all"):
         rows = equal.reshape(-1, step.size)
         wrong = tuple(int(i) for i in (~rows.all(dim=1)).nonzero().flatten())
-    detail = f"{step.signature}: element {where} is {got}, {want} expected; {int((~equal).sum())} of {equal.numel()} differ"
+    detail = (
+        f"{step.signature}: element {where} is {got}, {want} expected; {int((~equal).sum())} of {equal.numel()} differ"
+    )
     return ValueCheck(op=step.op, dtype=step.dtype, size=step.size, ok=False, wrong_slots=wrong, detail=detail)

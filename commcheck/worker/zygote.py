@@ -30,7 +30,9 @@ def main(fd: int, parent: int) -> None:
     except Exception as e:  # any failure of torch's import is the answer: it is reported, nothing can go on
         connection.send(wire.encode(wire.Broken(why=f"{type(e).__name__}: {e}")))
         return
-    ready = wire.Ready(seconds=time.monotonic() - begin, torch=str(torch.__version__), threads=_threads(), unsafe=_unsafe())
+    ready = wire.Ready(
+        seconds=time.monotonic() - begin, torch=str(torch.__version__), threads=_threads(), unsafe=_unsafe()
+    )
     connection.send(wire.encode(ready))
     _serve(connection)
 

@@ -85,4 +85,6 @@ def _reverse(ctx: RankContext, address: str) -> None:
     outcome = Outcome.OK if result else Outcome.TIMED_OUT
     detail = result[0] if result else f"no answer within {NAME_DEADLINE:g} s"
     seconds = time.monotonic() - begin
-    ctx.journal.probed(Probe(kind="reverse-name", target=address, port=0, outcome=outcome, seconds=seconds, detail=detail))
+    ctx.journal.probed(
+        Probe(kind="reverse-name", target=address, port=0, outcome=outcome, seconds=seconds, detail=detail)
+    )

@@ -1,0 +1,157 @@
+"""The calls that the ranks issued, aligned: where they first differ, and who deviates. Shared by the rules. Pure.
+
+The rank that reports the error need not be the guilty one: gloo aborts the process that notices, and the guilty one
+sees a reset connection. What each rank *called* decides."""
+
+from __future__ import annotations
+
+from commcheck.diagnose.view import died, evidence, names, phase_of_end, said, started, symptom_in
+from commcheck.model.base import Value
+from commcheck.model.case import Case, Collective, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase
+from commcheck.model.taxonomy import FixPattern, Symptom
+
+
+def signature(call: Collective) -> str:
+    """What must agree between ranks, in the words of the workload."""
+    size = call.shape[0] if call.shape else 0
+    return f"{call.op}({size}, {call.dtype}{', ' + call.reduce_op if call.reduce_op else ''})"
+
+
+class Difference(Value):
+    """The first place where the ranks' calls differ. `kind`: "op", "shape", "dtype", "reduce-op", "skipped", "order"."""
+
+    index: int
+    kind: str
+    guilty: tuple[RankRecord, ...]
+    innocent: tuple[RankRecord, ...]
+
+
+def difference(case: Case) -> Difference | None:
+    """Compare all ranks that came to their collectives."""
+    ranks = tuple(r for r in started(case) if r.collectives)
+    if len(ranks) < 2:
+        return None
+    longest = max(len(r.collectives) for r in ranks)
+    for index in range(longest):
+        calls = {r.slot: r.collectives[index] for r in ranks if index < len(r.collectives)}
+        signatures = {slot: signature(c) for slot, c in calls.items()}
+        if len(set(signatures.values())) > 1:
+            guilty = _guilty(ranks, calls, signatures)
+            return _described(index, ranks, guilty, calls)
+    return None
+
+
+def _guilty(
+    ranks: tuple[RankRecord, ...], calls: dict[int, Collective], signatures: dict[int, str]
+) -> tuple[RankRecord, ...]:
+    """Who deviates from what the workload asks for at this place; without a workload, the minority; in a tie, all."""
+    counted = list(signatures.values())
+    asked = [c.expected for c in calls.values() if c.expected]
+    if asked:
+        # A rank that left out a step is one ahead in what it was asked for: the majority's request is the reference.
+        right = max(
+            sorted(set(asked)), key=lambda s: (asked.count(s), counted.count(s), s in _first_asked(ranks, calls))
+        )
+        wrong = tuple(
+            r for r in ranks if r.slot in calls and (signatures[r.slot] != right or calls[r.slot].expected != right)
+        )
+        if wrong and len(wrong) < len(calls):
+            return wrong
+    most = max(sorted(set(counted)), key=counted.count)
+    if counted.count(most) * 2 > len(counted):
+        return tuple(r for r in ranks if r.slot in calls and signatures[r.slot] != most)
+    return tuple(r for r in ranks if r.slot in calls)
+
+
+def _first_asked(ranks: tuple[RankRecord, ...], calls: dict[int, Collective]) -> tuple[str, ...]:
+    """What the rank with the most calls was asked for: in a tie it has left out nothing."""
+    most = max(
+        (r for r in ranks if r.slot in calls), key=lambda r: sum(1 for c in r.collectives if c.expected == signature(c))
+    )
+    return (calls[most.slot].expected,)
+
+
+def _described(
+    index: int, ranks: tuple[RankRecord, ...], guilty: tuple[RankRecord, ...], calls: dict[int, Collective]
+) -> Difference:
+    innocent = tuple(r for r in ranks if r.slot in calls and r not in guilty)
+    kind = "op"
+    if guilty and innocent:
+        mine, theirs = calls[guilty[0].slot], calls[innocent[0].slot]
+        follow = innocent[0].collectives
+        if (
+            index + 1 < len(follow)
+            and signature(mine) == signature(follow[index + 1])
+            or mine.expected != theirs.expected
+        ):
+            after = guilty[0].collectives
+            back = index + 1 < len(after) and signature(after[index + 1]) == signature(theirs)
+            kind = "order" if back else "skipped"
+        elif mine.op != theirs.op:
+            kind = "op"
+        elif mine.shape != theirs.shape:
+            kind = "shape"
+        elif mine.dtype != theirs.dtype:
+            kind = "dtype"
+        else:
+            kind = "reduce-op"
+    return Difference(index=index, kind=kind, guilty=guilty, innocent=innocent)
+
+
+def behind(case: Case) -> tuple[RankRecord, ...]:
+    """Ranks that have issued fewer calls than the others, are alive, and are not inside a call: nobody waits for them
+    in vain more than the others do."""
+    ranks = [r for r in started(case) if r.collectives]
+    if len(ranks) < 2 or difference(case) is not None:
+        return ()
+    most = max(len(r.collectives) for r in ranks)
+    waiting = [r for r in ranks if len(r.collectives) == most and not r.collectives[-1].done]
+    late = tuple(r for r in ranks if len(r.collectives) < most and r.collectives[-1].done and not died(r))
+    return late if waiting else ()
+
+
+def matched(case: Case, found: Difference, what: str, pattern: FixPattern, advice: str) -> Match:
+    """The match of a difference. The symptom is what the world showed: an error, a standstill, or wrong values."""
+    seen: list[Evidence] = []
+    for r in (*found.guilty[:4], *found.innocent[:3]):
+        call = r.collectives[found.index]
+        role = "" if r in found.innocent else ", where the others call something else"
+        seen.append(evidence(EvidenceKind.PHASE, f"call {found.index} is {signature(call)}{role}", r, "journal"))
+    for r in case.ranks:
+        if r.exit is not None and r.exit.signal == 6 and not r.exit.by_us:
+            line = said(r, "EnforceNotMet", "enforce fail", "mismatch")
+            text = f"aborted because it noticed: {line.strip()[:200]}" if line else "aborted"
+            seen.append(evidence(EvidenceKind.EXIT, text, r))
+        elif r.error is not None and r.error.message:
+            seen.append(evidence(EvidenceKind.LOG, r.error.message.splitlines()[0][:200], r, "consequence"))
+    wrong = [c for r in case.ranks for c in r.checks if not c.ok]
+    seen += [Evidence(kind=EvidenceKind.VALUE, text=c.detail) for c in wrong[:2]]
+    ranks = names(found.guilty)
+    return Match(
+        symptom=_symptom(case, found),
+        title=f"Rank {', '.join(map(str, ranks))} {what}",
+        confidence=0.95 if found.innocent else 0.8,
+        ranks=ranks,
+        hosts=tuple(dict.fromkeys(r.host for r in found.guilty)),
+        evidence=tuple(seen),
+        fixes=(Fix(pattern=pattern, text=advice, applies_to_ranks=ranks, not_tried="it is a change of the program"),),
+    )
+
+
+def _symptom(case: Case, found: Difference) -> Symptom:
+    phase = found.guilty[0].collectives[found.index].phase if found.guilty else Phase.VERIFY
+    broke = any(
+        (r.error is not None or (r.exit is not None and not r.exit.by_us and r.exit.code != 0)) for r in case.ranks
+    )
+    if broke:
+        return symptom_in(phase, hang=False)
+    if any(not r.finished for r in case.ranks):
+        return symptom_in(phase, hang=True)
+    return Symptom.PERF_UNEXPECTED_RESULT
+
+
+def last_phase(ranks: tuple[RankRecord, ...]) -> Phase:
+    """The phase of the first of some ranks."""
+    return phase_of_end(ranks[0])

@@ -1,0 +1,79 @@
+"""The interface that each rank was told to use, against the interfaces that its host has. Shared by the rules. Pure."""
+
+from __future__ import annotations
+
+from commcheck.diagnose.advice import interface_for
+from commcheck.diagnose.view import evidence, named_interface, names, said, started
+from commcheck.model.base import Value
+from commcheck.model.case import Case, HostFacts, Interface, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
+from commcheck.model.taxonomy import FixPattern, Symptom
+
+
+class Choice(Value):
+    """A rank's GLOO_SOCKET_IFNAME (its first name), and what the host has of that name."""
+
+    rank: RankRecord
+    name: str
+    facts: HostFacts
+    interface: Interface | None
+
+
+def choices(case: Case) -> tuple[Choice, ...]:
+    """All ranks that name an interface and whose host's interfaces are known."""
+    found = []
+    for rank in started(case):
+        name, facts = named_interface(rank), case.host(rank.host)
+        if name and facts is not None and facts.interfaces and "gloo" in (rank.backend or "gloo"):
+            interface = next((i for i in facts.interfaces if i.name == name), None)
+            found.append(Choice(rank=rank, name=name, facts=facts, interface=interface))
+    return tuple(found)
+
+
+def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
+    """GLOO_SOCKET_IFNAME for each of `ranks`: an interface in a network that all hosts share."""
+    by_slot = {str(r.slot): interface_for(case, r) for r in ranks}
+    if not by_slot or not all(by_slot.values()):
+        return ()
+    shown = ", ".join(sorted(set(by_slot.values())))
+    return (
+        Fix(
+            pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+            text=f"name an interface in the network that the hosts share: GLOO_SOCKET_IFNAME={shown}",
+            rank_set={slot: {"GLOO_SOCKET_IFNAME": name} for slot, name in by_slot.items()},
+            applies_to_ranks=names(ranks),
+        ),
+    )
+
+
+def matched(
+    case: Case,
+    wrong: tuple[Choice, ...],
+    title: str,
+    *,
+    symptom: Symptom = Symptom.SETUP_FAILURE,
+    confidence: float = 0.96,
+) -> Match:
+    """The match of a wrong choice, with what the host has instead and what gloo said."""
+    seen: list[Evidence] = []
+    for c in wrong[:6]:
+        have = ", ".join(f"{i.name}{'' if i.up else ' (down)'}" for i in c.facts.interfaces)
+        text = f"GLOO_SOCKET_IFNAME={c.rank.environment['GLOO_SOCKET_IFNAME']}; the host has {have}"
+        seen.append(evidence(EvidenceKind.FACT, text, c.rank, "interfaces"))
+        line = said(c.rank, "Unable to find address for", "No suitable", "Unable to find interface", "ifa != nullptr")
+        if line:
+            seen.append(evidence(EvidenceKind.LOG, line.strip()[:300], c.rank, "stderr"))
+    return Match(
+        symptom=symptom,
+        title=title,
+        confidence=confidence,
+        ranks=names(c.rank for c in wrong),
+        hosts=tuple(dict.fromkeys(c.rank.host for c in wrong)),
+        evidence=tuple(seen),
+        fixes=mended(case, tuple(c.rank for c in wrong)),
+    )
+
+
+def shown(wrong: tuple[Choice, ...]) -> str:
+    """The ranks of some choices, for a title."""
+    return ", ".join(map(str, names(c.rank for c in wrong)))

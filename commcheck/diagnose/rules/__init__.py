@@ -1,0 +1,1 @@
+"""One recognisable cause a file. What may not be here: I/O. See `commcheck.model.rule`."""

@@ -1,0 +1,1 @@
+"""Causes in the choice and build of a backend. What may not be here: I/O."""

@@ -1,0 +1,74 @@
+"""A rank does not take part in a collective.
+
+**What you see.** The others hang in the collective until its timeout; with more calls behind it, they pair wrongly.
+
+**Why it happens.** A collective inside `if rank == 0:`, an early return, uneven numbers of batches.
+
+**How to fix.** Make every rank of the group issue every collective of the group.
+
+**How to confirm.** The Python stacks: all ranks but one are inside the collective.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.calls import behind, difference, matched, signature
+from commcheck.diagnose.view import evidence, names, phase_of_end, started, symptom_in, world_failed
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+ADVICE = "make every rank of the group issue every collective of the group"
+
+
+def match(case: Case) -> Match | None:
+    """A call that one rank has left out; or ranks that wait in a call while another, alive, has not come to it."""
+    found = difference(case)
+    if found is not None:
+        if found.kind != "skipped":
+            return None
+        left_out = signature(found.innocent[0].collectives[found.index]) if found.innocent else "a collective"
+        return matched(case, found, f"leaves out {left_out}", FixPattern.BEHAVIOR_LOGIC, ADVICE)
+    late = behind(case)
+    if not late or not world_failed(case):
+        return None
+    waiting = [r for r in started(case) if r not in late and r.collectives]
+    call = waiting[0].collectives[-1] if waiting else None
+    return Match(
+        symptom=symptom_in(call.phase if call else phase_of_end(late[0]), hang=True),
+        title=f"Rank {', '.join(map(str, names(late)))} does not take part in {signature(call) if call else 'a collective'}",
+        confidence=0.8,
+        ranks=names(late),
+        hosts=tuple(dict.fromkeys(r.host for r in late)),
+        evidence=(
+            *(
+                evidence(EvidenceKind.PHASE, f"has issued {len(r.collectives)} calls and is in none", r, "journal")
+                for r in late[:4]
+            ),
+            *(
+                evidence(EvidenceKind.PHASE, f"waits in call {len(r.collectives) - 1}", r, "journal")
+                for r in waiting[:4]
+            ),
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.BEHAVIOR_LOGIC,
+                text=ADVICE,
+                applies_to_ranks=names(late),
+                not_tried="it is a change of the program",
+            ),
+        ),
+    )
+
+
+RULE = Rule(
+    cause="collective-missing-rank",
+    code="CC205",
+    title="A rank does not take part in a collective",
+    stage=Stage.TRAINING,
+    symptoms=(Symptom.PERF_HANG, Symptom.PREP_HANG_TIMEOUT),
+    fixes=((FixPattern.BEHAVIOR_LOGIC, ADVICE),),
+    match=match,
+    explains=("wrong-values", "rank-crashed"),
+    needs=("ranks",),
+)

@@ -1,0 +1,73 @@
+"""The hosts fall into groups that cannot reach each other.
+
+**What you see.** Each group waits for the other; no single host is to blame.
+
+**Why it happens.** A switch, a VLAN or a routing domain that is cut; two racks with a missing uplink.
+
+**How to fix.** Restore the path between the groups, or run the job inside one.
+
+**How to confirm.** Every pair inside a group connects, no pair across does.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.linking import Direction, blocked, hosts, links, shown
+from commcheck.model.case import Case, Outcome
+from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """At least two groups of two, whole inside and cut between."""
+    found = blocked(case, Outcome.TIMED_OUT, Outcome.UNREACHABLE, Outcome.REFUSED)
+    groups = _groups(found.worked)
+    if len(groups) < 2 or not found.failed:
+        return None
+    inside = [d for d in found.failed if any(d[0] in g and d[1] in g for g in groups)]
+    tried = set(found.failed) | set(found.worked)
+    across = [(a, b) for g in groups for h in groups if g is not h for a in g for b in h]
+    if inside or any(d not in found.failed for d in across if d in tried):
+        return None
+    ranks = tuple(sorted(r for g in groups for r in g))
+    text = " | ".join(", ".join(map(str, sorted(g))) for g in groups)
+    directions = tuple(found.failed)
+    return Match(
+        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        title=f"The network is cut between the ranks {text}",
+        confidence=0.94,
+        ranks=ranks,
+        hosts=hosts(case, ranks),
+        links=links(case, directions),
+        evidence=shown(case, found, directions),
+        fixes=(
+            Fix(
+                pattern=FixPattern.NETWORK_SETTING,
+                text="restore the path between the groups (switch, VLAN, route), or run the job inside one of them",
+                not_tried="it is not a setting of the world",
+            ),
+        ),
+    )
+
+
+def _groups(worked: tuple[Direction, ...]) -> list[set[int]]:
+    """Connected components of at least two ranks."""
+    groups: list[set[int]] = []
+    for a, b in worked:
+        touching = [g for g in groups if a in g or b in g]
+        merged = {a, b}.union(*touching) if touching else {a, b}
+        groups = [g for g in groups if g not in touching] + [merged]
+    return groups
+
+
+RULE = Rule(
+    cause="partition",
+    code="CC163",
+    title="The hosts fall into groups that cannot reach each other",
+    stage=Stage.SETUP,
+    symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
+    fixes=((FixPattern.NETWORK_SETTING, "restore the path between the groups"),),
+    match=match,
+    explains=("data-ports-dropped", "data-ports-refused", "route-missing", "one-way-blocked"),
+    needs=("ranks",),
+)

@@ -1,0 +1,123 @@
+"""A host has no route to an address that it must reach.
+
+**What you see.** `No route to host` or `Network is unreachable` in a warning, then the timeout of everything else.
+
+**Why it happens.** Hosts in different subnets without a router, a lost default route, a neighbour that does not answer.
+
+**How to fix.** Add the route, or use addresses in a network that the hosts share.
+
+**How to confirm.** `ip route get ADDRESS` on that host.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.advice import address_of_rank_zero
+from commcheck.diagnose.choosing import mended
+from commcheck.diagnose.linking import blocked, hosts, links
+from commcheck.diagnose.view import evidence, master_probe, names, parse, rank_zero, started
+from commcheck.model.case import Case, Outcome, Probe, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """Our own attempt, at the store's port or a peer's, met ENETUNREACH or EHOSTUNREACH."""
+    return _store(case) or _data(case)
+
+
+def _store(case: Case) -> Match | None:
+    lost = [r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.UNREACHABLE]
+    if not lost:
+        return None
+    zero = rank_zero(case)
+    probe = master_probe(lost[0])
+    assert probe is not None
+    right = address_of_rank_zero(case)
+    other = right if right and right != probe.target else ""
+    fixes = (
+        [
+            Fix(
+                pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+                text=f"use rank 0's address in a network that the hosts share: MASTER_ADDR={other}",
+                set={"MASTER_ADDR": other},
+            )
+        ]
+        if other
+        else []
+    )
+    return Match(
+        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        title=f"Rank {', '.join(map(str, names(lost)))} has no route to the store's host {probe.target}",
+        confidence=0.93,
+        ranks=names(lost),
+        hosts=tuple(dict.fromkeys(r.host for r in lost)),
+        links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in lost),
+        evidence=tuple(e for r in lost[:6] for e in _why(case, r, master_probe(r))),
+        fixes=(*fixes, _route(probe.target, names(lost))),
+    )
+
+
+def _data(case: Case) -> Match | None:
+    found = blocked(case, Outcome.UNREACHABLE)
+    directions = tuple(found.failed)
+    if not directions:
+        return None
+    sources = tuple(sorted({a for a, _ in directions}))
+    by_name = {r.name: r for r in started(case)}
+    seen = [e for a, b in directions[:6] if a in by_name for e in _why(case, by_name[a], found.failed[a, b])]
+    lost = tuple(by_name[a] for a in sources if a in by_name)
+    return Match(
+        symptom=Symptom.SETUP_FAILURE,
+        title=f"Rank {', '.join(map(str, sources))} has no route to {found.failed[directions[0]].target}",
+        confidence=0.9,
+        ranks=sources,
+        hosts=hosts(case, sources),
+        links=links(case, directions),
+        evidence=tuple(seen),
+        fixes=(*mended(case, lost), _route(found.failed[directions[0]].target, sources)),
+    )
+
+
+def _why(case: Case, rank: RankRecord, probe: Probe | None) -> list[Evidence]:
+    if probe is None:
+        return []
+    seen = [
+        evidence(
+            EvidenceKind.PROBE,
+            f"{probe.target} port {probe.port}: {probe.detail} ({probe.errno})",
+            rank,
+            "own connection",
+        )
+    ]
+    facts = case.host(rank.host)
+    target = parse(probe.target)
+    if facts is not None and target is not None:
+        text = "; ".join(f"{r.destination} over {r.interface}" for r in facts.routes[:6]) or "no route at all"
+        seen.append(evidence(EvidenceKind.FACT, f"routes: {text}", rank, "routes"))
+    return seen
+
+
+def _route(target: str, ranks: tuple[int, ...]) -> Fix:
+    return Fix(
+        pattern=FixPattern.NETWORK_SETTING,
+        text=f"add a route to {target}",
+        commands=(f"ip route get {target}   # then: sudo ip route add {target} via GATEWAY",),
+        applies_to_ranks=ranks,
+    )
+
+
+RULE = Rule(
+    cause="route-missing",
+    code="CC164",
+    title="A host has no route to an address that it must reach",
+    stage=Stage.SETUP,
+    symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.SETUP_FAILURE),
+    fixes=(
+        (FixPattern.NETWORK_SETTING, "add the route"),
+        (FixPattern.COMMUNICATION_CONFIGURATION, "use an address in a shared network"),
+    ),
+    match=match,
+    explains=("rank-missing", "port-refused", "port-dropped"),
+    needs=("ranks",),
+)

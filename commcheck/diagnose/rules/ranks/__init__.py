@@ -1,0 +1,1 @@
+"""Causes in the life of one process. What may not be here: I/O."""

@@ -1,0 +1,67 @@
+"""A rank aborted after its work was done: noise at exit, not a failed collective.
+
+**What you see.** `terminate called without an active exception` and exit code 134 after a right result.
+
+**Why it happens.** The process ended without destroy_process_group, and a thread of the backend was still running.
+
+**How to fix.** Call `torch.distributed.destroy_process_group()` before the end.
+
+**How to confirm.** The last output before the abort is the job's own last line.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.view import evidence, names
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """An abort or a non-zero exit in or after the teardown phase."""
+    noisy = []
+    for r in case.ranks:
+        last = r.last_phase
+        if r.exit is None or r.exit.by_us or last is None or last.phase is not Phase.TEARDOWN:
+            continue
+        if r.exit.signal == 6 or (r.finished and r.exit.code != 0):
+            noisy.append(r)
+    if not noisy:
+        return None
+    return Match(
+        symptom=Symptom.PERF_OTHER,
+        title=f"Rank {', '.join(map(str, names(noisy)))} aborted at its end, after all collectives were right",
+        confidence=0.85,
+        ranks=names(noisy),
+        hosts=tuple(dict.fromkeys(r.host for r in noisy)),
+        evidence=tuple(
+            evidence(
+                EvidenceKind.EXIT,
+                f"signal {r.exit.signal} or code {r.exit.code} in phase teardown" if r.exit else "",
+                r,
+            )
+            for r in noisy[:6]
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.DISTRIBUTED_API_USAGE,
+                text="call torch.distributed.destroy_process_group() at the end of the program",
+                not_tried="it is a change of the program",
+                applies_to_ranks=names(noisy),
+            ),
+        ),
+    )
+
+
+RULE = Rule(
+    cause="teardown-noise",
+    code="CC250",
+    title="A rank aborted after its work was done",
+    stage=Stage.TRAINING,
+    symptoms=(Symptom.PERF_OTHER,),
+    fixes=((FixPattern.DISTRIBUTED_API_USAGE, "call destroy_process_group at the end"),),
+    match=match,
+    needs=("ranks",),
+)

@@ -1,0 +1,75 @@
+"""The store's timeout is shorter than the ranks take to arrive.
+
+**What you see.** `Timed out after N seconds waiting for clients. 1/2 clients joined`, although every rank is well and
+comes a little later (a slow import, a container that is still being pulled).
+
+**Why it happens.** `timeout=` of init_process_group was lowered for debugging, or ranks are started one after another.
+
+**How to fix.** Raise the timeout above the time between the first and the last rank; torch's own is 30 minutes.
+
+**How to confirm.** Compare the ranks' start times with the timeout.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+DEFAULT_SECONDS = 1800.0
+"""torch.distributed.constants.default_pg_timeout."""
+
+
+def match(case: Case) -> Match | None:
+    """A rank gave up at the store while every other process was alive and on its way."""
+    if case.world is None or case.world.store_seconds >= DEFAULT_SECONDS:
+        return None
+    there = started(case)
+    gave_up = [
+        r
+        for r in there
+        if r.error is not None
+        and r.error.phase in (Phase.STORE, Phase.PROBE)
+        and said(r, "timed out", "Timed out", "timeout")
+    ]
+    late = [r for r in there if r not in gave_up and (r.exit is None or r.exit.by_us)]
+    if not gave_up or len(there) < case.world.size or not late:
+        return None
+    seconds = case.world.store_seconds
+    seen = [
+        evidence(EvidenceKind.LOG, said(r, "timed out", "Timed out", "timeout").strip()[:300], r, "stderr")
+        for r in gave_up[:4]
+    ]
+    for r in late[:4]:
+        last = r.last_phase
+        text = f"was alive, in phase {last.phase.value}" if last else "was alive and had not begun"
+        seen.append(evidence(EvidenceKind.PHASE, text, r))
+    return Match(
+        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        title=f"The store's timeout of {seconds:g} s passed before rank {', '.join(map(str, names(late)))} arrived",
+        confidence=0.85,
+        ranks=names(late),
+        evidence=tuple(seen),
+        fixes=(
+            Fix(
+                pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+                text=f"raise the timeout of init_process_group: torch's own is {DEFAULT_SECONDS:g} s",
+                args={"timeout": f"{DEFAULT_SECONDS:g}"},
+            ),
+        ),
+    )
+
+
+RULE = Rule(
+    cause="store-timeout-too-short",
+    code="CC134",
+    title="The store's timeout is shorter than the ranks take to arrive",
+    stage=Stage.SETUP,
+    symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
+    fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "raise the timeout"),),
+    match=match,
+    needs=("ranks",),
+)
