@@ -96,18 +96,27 @@ def _rule(module: object) -> object:
     return getattr(module, "RULE", None)
 
 
-def _module_named(cause: str) -> "tuple[Any, ...]":
-    """The one rule module whose file is called after the cause, imported; () when there is none."""
+def _module_named(wanted: str) -> "tuple[Any, ...]":
+    """The one rule module whose file is called after a cause or holds a code, imported; () when there is none.
+
+    Files are read as text: importing all rules to find one costs more than the rest of the command."""
     import importlib
     import os
 
     package = importlib.import_module(_RULES)
-    file = cause.replace("-", "_") + ".py"
+    file = wanted.replace("-", "_") + ".py"
+    code = f'code="{wanted.upper()}"'.encode()
     for folder in package.__path__:
-        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-            if entry.is_dir() and os.path.isfile(os.path.join(entry.path, file)):
-                return (importlib.import_module(f"{_RULES}.{entry.name}.{file[:-3]}"),)
+        for stage in sorted(e.name for e in os.scandir(folder) if e.is_dir()):
+            for name in sorted(os.listdir(os.path.join(folder, stage))):
+                if name == file or (name.endswith(".py") and _holds(os.path.join(folder, stage, name), code)):
+                    return (importlib.import_module(f"{_RULES}.{stage}.{name[:-3]}"),)
     return ()
+
+
+def _holds(path: str, text: bytes) -> bool:
+    with open(path, "rb") as file:
+        return text in file.read()
 
 
 def _cause(rule: Any, text: str) -> Page:
