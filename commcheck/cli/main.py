@@ -101,7 +101,7 @@ def dispatch(arguments: "Sequence[str]") -> int:
     parser = Parser(prog=f"commcheck {name}", description=verb.__doc__)
     verb.add_arguments(parser)
     args = parser.parse_args(list(arguments[1:]))
-    if getattr(args, "output", None):
+    if getattr(args, "output", None) is not None:
         from commcheck.cli.output import check_output
 
         check_output(args)

@@ -17,7 +17,7 @@ HEAVY = {"torch", "hypothesis", "numpy", "pytest", "pyroute2", "jinja2"}
 # What tells a module about the world outside: in the pure packages it comes in as an argument.
 EFFECTS = {
     "asyncio", "ctypes", "fcntl", "glob", "multiprocessing", "netifaces", "os", "pathlib", "psutil", "random", "secrets",
-    "select", "shutil", "signal", "socket", "subprocess", "tempfile", "threading", "time", "urllib", "uuid",
+    "select", "shutil", "socket", "subprocess", "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
 
 
