@@ -23,7 +23,16 @@ each host's own files.
 """
 
 from commcheck.catalog.env import EnvVar, known
-from commcheck.diagnose.rules.environment.settings import WORKS_ANYWAY, Finding, Seen, fact, failed, match_of, seen
+from commcheck.diagnose.rules.environment.settings import (
+    HERE,
+    WORKS_ANYWAY,
+    Finding,
+    Seen,
+    fact,
+    failed,
+    match_of,
+    seen,
+)
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -102,7 +111,7 @@ def _findings(case: Case, name: str, symptom: Symptom, groups: dict[str, list[Se
             worth = 0.85 if name in _SEEN_TO_BREAK else 0.6
             confidence = WORKS_ANYWAY if who.finished and not failed(case) else worth
             mine = who.environment.get(name)
-            title = f"{name} is {_shown(mine)}, but {_shown(model)} on rank {others}"
+            title = f"{name}{HERE} is {_shown(mine)}, but {_shown(model)} on rank {others}"
             evidence = (fact(name, mine, who), fact(name, model, groups[usual][0]))
             fix = Fix(
                 pattern=FixPattern.DEVICE_CONSISTENCY,

@@ -27,6 +27,7 @@ from commcheck.catalog.env import EnvVar, Kind, lookup
 from commcheck.diagnose.rules.environment.settings import (
     CERTAIN,
     DEFAULT_PORT,
+    HERE,
     REQUIRED,
     WORKS_ANYWAY,
     Finding,
@@ -161,7 +162,7 @@ def match(case: Case) -> Match | None:
             if row is None or value is None or not expected:
                 continue
             confidence = _confidence(row, who, backend)
-            title = f"{name}={_short(value)} is not {expected}"
+            title = f"{name}={_short(value)}{HERE} is not {expected}"
             evidence = (fact(name, value, who, f"expected {expected}"), *errors(who))
             symptom = Symptom.SETUP_HANG_TIMEOUT if name in _HANGS else Symptom.SETUP_FAILURE
             findings.append(Finding(who, title, confidence, evidence, (_fix(case, who, row, expected),), symptom))

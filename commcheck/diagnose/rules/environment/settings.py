@@ -15,6 +15,9 @@ REQUIRED: tuple[str, ...] = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 DEFAULT_PORT = "29500"
 """The port that torchrun takes when it is told none; 1 to 65535 would do."""
 
+HERE = "\0"
+"""Where a finding's title wants its ranks; no variable's value can hold this character."""
+
 CERTAIN = 0.95
 WORKS_ANYWAY = 0.3
 """What a bad setting is worth as an explanation once the rank that has it came through."""
@@ -147,9 +150,9 @@ def match_of(findings: list[Finding]) -> Match | None:
     same = [f for f in findings if f.title == lead.title]
     others = sorted({f.title for f in findings if f.title != lead.title})
     serious = [f for f in findings if f.confidence >= min(lead.confidence, 0.5)]
-    title = lead.title + where(f.who for f in same)
+    title = _placed(lead.title, where(f.who for f in same))
     if others:
-        title += f" (and {len(others)} more)" if len(others) > 1 else f"; also: {others[0]}"
+        title += f" (and {len(others)} more)" if len(others) > 1 else f"; also: {_placed(others[0], '')}"
     return Match(
         symptom=lead.symptom,
         title=title,
@@ -159,6 +162,11 @@ def match_of(findings: list[Finding]) -> Match | None:
         evidence=tuple(dict.fromkeys(e for f in findings for e in f.evidence))[:40],
         fixes=_merged(tuple(f for finding in findings for f in finding.fixes)),
     )
+
+
+def _placed(title: str, ranks: str) -> str:
+    """The title with the ranks where it wants them: at `HERE`, else at its end."""
+    return title.replace(HERE, ranks) if HERE in title else title + ranks
 
 
 def _merged(fixes: tuple[Fix, ...]) -> tuple[Fix, ...]:
