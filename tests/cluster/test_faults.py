@@ -16,10 +16,13 @@ from commcheck.lab.memory import groups_root, memory_group
 from commcheck.model.diagnosis import Role, Verdict
 from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.watch import Terms
 
 torch = pytest.importorskip("torch")
 
 FIRST_WORD_SECONDS = 3.0  # from the world's start to the diagnosis, the frameworks' timeouts at their defaults
+# A world that commcheck cannot make out would be watched for minutes; a test has seen enough long before.
+TERMS = Terms(deadline=8.0)
 BASE = {"PATH": os.environ.get("PATH", os.defpath)}
 BULLETS = {
     "master port dropped", "master port refused", "other port", "no rank 0", "rank out of range",
@@ -96,7 +99,7 @@ def test_a_fault_is_found_and_blamed(row, launcher):
     early = []
     with ExitStack() as stack:
         plan = build(row, stack)
-        report = preflight(plan, launcher=launcher, try_fixes=row.mended, first=early.append)
+        report = preflight(plan, launcher=launcher, terms=TERMS, try_fixes=row.mended, first=early.append)
     said = told(report)
     assert report.verdict is Verdict.UNHEALTHY, said
     assert early, said
