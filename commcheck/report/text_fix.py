@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from commcheck.model.diagnosis import Fix, WorldReport
 from commcheck.report.clean import one_line, ranks_text, visible
 
+ROWS = 12
+"""Lines to copy per fix; a world of 64 ranks must still leave room for the rest."""
+
 
 def slot_names(world: WorldReport | None) -> dict[int, str]:
     """How to speak of each process: by its rank, or, where two claim the same rank, by its place in the order too."""
@@ -23,17 +26,37 @@ def fix_lines(fix: Fix, names: Mapping[int, str]) -> tuple[str, tuple[str, ...]]
     rows: list[tuple[str, str]] = []
     rows += [(_export(name, value), where) for name, value in fix.set.items()]
     rows += [(f"unset {visible(name)}", where) for name in fix.unset]
-    for slot, settings in fix.rank_set.items():
-        who = names.get(int(slot), f"rank {slot}") if slot.isdecimal() else one_line(slot)
-        rows += [(_export(name, value), f"on {who}") for name, value in settings.items()]
+    rows += _per_rank(fix, names)
     if fix.args:
         # Settings that are no variables (backend, world size): shown as preflight takes them.
         options = " ".join(f"--{one_line(name)} {_quoted(value)}".rstrip() for name, value in fix.args.items())
         rows.append((f"commcheck preflight {options}", "the same setting belongs into your job"))
     rows += [(one_line(command), "") for command in fix.commands]
     width = max((len(command) for command, note in rows if note), default=0)
-    lines = tuple(f"{command:<{min(width, 60)}}   # {note}" if note else command for command, note in rows)
-    return outcome(fix), lines
+    lines = [f"{command:<{min(width, 60)}}   # {note}" if note else command for command, note in rows[:ROWS]]
+    if len(rows) > ROWS:
+        lines.append(f"# and {len(rows) - ROWS} more (--format json shows all)")
+    return outcome(fix), tuple(lines)
+
+
+def _per_rank(fix: Fix, names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """The settings that differ between processes; a value that several of them share is one line."""
+    shared: dict[tuple[str, str], list[int]] = {}
+    for slot, settings in fix.rank_set.items():
+        if slot.isdecimal():
+            for name, value in settings.items():
+                shared.setdefault((name, value), []).append(int(slot))
+    rows = []
+    for (name, value), slots in shared.items():
+        # "rank 3" for most; a process whose rank another one claims too has a longer name.
+        called = [names.get(slot, f"rank {slot}") for slot in slots]
+        plain = [who.removeprefix("rank ") for who in called]
+        if all(who.isdecimal() for who in plain):
+            where = ranks_text(tuple(int(who) for who in plain))
+        else:
+            where = ", ".join(called)
+        rows.append((_export(name, value), f"on {where}"))
+    return rows
 
 
 def outcome(fix: Fix) -> str:

@@ -228,7 +228,7 @@ def test_settings_of_single_processes_name_the_rank_or_both_who_claim_it() -> No
     fix = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
         text="x",
-        rank_set={"0": {"RANK": "0"}, "2": {"RANK": "2"}, "9": {"RANK": "9"}},
+        rank_set={"0": {"RANK": "0", "A": "b"}, "2": {"RANK": "2"}, "9": {"RANK": "9", "A": "b"}},
     )
     world = WorldReport(
         size=3,
@@ -240,6 +240,7 @@ def test_settings_of_single_processes_name_the_rank_or_both_who_claim_it() -> No
     assert "export RANK=0   # on rank 0" in text
     assert "export RANK=2   # on process 2 (which claims rank 1)" in text
     assert "export RANK=9   # on rank 9" in text
+    assert "export A=b      # on ranks 0, 9" in text
 
 
 def test_a_large_world_still_fits_one_screen() -> None:
