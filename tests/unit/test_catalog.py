@@ -146,3 +146,42 @@ def test_the_catalogue_imports_nothing_heavy() -> None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_every_id_has_a_page(capsys) -> None:
+    from commcheck.cli import explain
+
+    listing = explain.listing()
+    ids = [x["id"] for kind in ("symptoms", "causes", "fixes") for x in listing[kind]] + list(env.known())
+    ids += [x["code"] for x in listing["causes"]]
+    for wanted in ids:
+        page = explain.explain(wanted)
+        assert wanted in (page["id"], page.get("code"))
+        assert explain._page_text(page).strip()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"), [("env-mising", "env-missing"), ("NCCL_SOKET_IFNAME", "NCCL_SOCKET_IFNAME")]
+)
+def test_an_unknown_id_names_the_nearest(wanted, near) -> None:
+    from commcheck.cli import explain
+    from commcheck.errors import UsageError
+
+    with pytest.raises(UsageError, match=near):
+        explain.explain(wanted)
+
+
+def test_explain_writes_json(capsys) -> None:
+    import argparse
+    import json
+
+    from commcheck.cli import explain
+
+    assert explain.run(argparse.Namespace(id="setup-failure", format="json", output=None)) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page["faults"] == 85
+    assert page["fixes"][0] == {
+        "pattern": "fix-communication-configuration",
+        "count": 31,
+        "frequency": "31 of the study's 85 setup failures",
+    }

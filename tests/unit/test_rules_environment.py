@@ -306,7 +306,7 @@ def test_launcher_mismatch_sees_a_world_of_one_in_every_task() -> None:
     found = ask("launcher-mismatch", static(RANK="0", WORLD_SIZE="1", SLURM_PROCID="3", SLURM_NTASKS="4"))
     assert found is not None
     assert found.confidence >= 0.5
-    assert found.fixes[0].set == {"RANK": "3", "WORLD_SIZE": "4"}
+    assert found.fixes[0].commands == ("export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS",)
 
 
 def test_launcher_mismatch_lets_torchrun_inside_srun_be() -> None:
@@ -386,3 +386,21 @@ def test_any_environment_is_judged_without_an_exception(environment) -> None:
 
 def test_required_is_what_torch_reads() -> None:
     assert env_missing.REQUIRED == ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+
+
+def test_lint_takes_options_for_the_environment() -> None:
+    from commcheck.cli.lint import notes, settings
+
+    chosen = settings({"RANK": "0", "HOME": "/x", "NCCL_DEBUG": "INFO"}, ["NCCL_DEBUG=", "MY_OWN=1"], "node0", "70000")
+    assert chosen == {"RANK": "0", "MASTER_ADDR": "node0", "MASTER_PORT": "70000", "MY_OWN": "1"}
+    assert "MASTER_ADDR" in notes({})[0]
+    assert notes(LAUNCHED) == ()
+
+
+@pytest.mark.parametrize("change", ["RANK", "=1", " RANK=1"])
+def test_lint_refuses_what_is_no_setting(change) -> None:
+    from commcheck.cli.lint import settings
+    from commcheck.errors import UsageError
+
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        settings({}, [change])

@@ -110,4 +110,4 @@ def edit_distance(left: str, right: str, limit: int) -> int:
         if min(current) > limit:
             return limit + 1
         before, row = row, current
-    return row[len(right)]
+    return min(row[len(right)], limit + 1)

@@ -135,7 +135,13 @@ def _fix(who: Seen, launcher: Launcher, rank: int, size: int) -> Fix:
     text = f"set RANK from {launcher.rank}, WORLD_SIZE from {launcher.size}, LOCAL_RANK from {launcher.local_rank}"
     if who.record is not None:
         return Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text=text, rank_set={str(who.record.slot): values})
-    return Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text=text, set=values)
+    names = {"RANK": launcher.rank, "WORLD_SIZE": launcher.size, "LOCAL_RANK": launcher.local_rank}
+    return Fix(
+        pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+        text=text,
+        commands=(f"export {' '.join(f'{name}=${source}' for name, source in names.items() if name in values)}",),
+        not_tried="each process of the job has to do it",
+    )
 
 
 RULE = Rule(
