@@ -5,6 +5,7 @@ What may not be here: I/O. Each comparison is a function of the lines and gives 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from commcheck.model.case import LogLine
@@ -13,7 +14,20 @@ from commcheck.model.case import LogLine
 WORDS = ("global_rank: ", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
          "nccl version ", "net/plugin", "plugin path")  # fmt: skip
 
-_HOST = re.compile(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
+
+class _Lazy:
+    """A regular expression that is compiled when it is first needed: most logs need none of these."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    @cached_property
+    def re(self) -> re.Pattern[str]:
+        """The compiled pattern."""
+        return re.compile(self._pattern)
+
+
+_HOST = _Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
 
 
 class Finding(NamedTuple):
@@ -30,8 +44,8 @@ def findings(lines: Sequence[LogLine]) -> tuple[Finding, ...]:
     return tuple(finding for compare in _COMPARISONS for finding in compare(lines))
 
 
-_MEMBER = re.compile(r"GLOBAL_RANK: (?P<rank>\d{1,7}), MEMBER: \d{1,7}/(?P<size>\d{1,7})")
-_INIT = re.compile(r"distributed init \(rank (?P<rank>\d{1,7})\)")
+_MEMBER = _Lazy(r"GLOBAL_RANK: (?P<rank>\d{1,7}), MEMBER: \d{1,7}/(?P<size>\d{1,7})")
+_INIT = _Lazy(r"distributed init \(rank (?P<rank>\d{1,7})\)")
 
 
 def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
@@ -41,7 +55,7 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     said: dict[int, list[LogLine]] = {}
     size = 0
     for line in lines:
-        if match := _MEMBER.search(line.text, 0, 400) or _INIT.search(line.text, 0, 400):
+        if match := _MEMBER.re.search(line.text, 0, 400) or _INIT.re.search(line.text, 0, 400):
             said.setdefault(int(match["rank"]), []).append(line)
             size = max(size, int(match.groupdict().get("size") or 0))
     repeated = [rank for rank, where in said.items() if len(where) > 1]
@@ -52,16 +66,15 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     return [Finding("rank-duplicate", 0.62, evidence, ranks), Finding("launcher-mismatch", 0.6, evidence, ranks)]
 
 
-_WORK = re.compile(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")
-_GROUP = re.compile(r"PG (?:ID )?(?P<group>\d+)")
-_STUCK = re.compile(r"Watchdog caught collective operation timeout")
+_WORK = _Lazy(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")
+_STUCK = _Lazy(r"Watchdog caught collective operation timeout")
 
 
 def timeouts_differ(lines: Sequence[LogLine]) -> list[Finding]:
     """Ranks timed out in different collectives: they wait for each other in different places of the program."""
     stuck: dict[tuple[str, str, str], LogLine] = {}
     for line in lines:
-        if _STUCK.search(line.text, 0, 2000) and (work := _WORK.search(line.text, 0, 2000)):
+        if _STUCK.re.search(line.text, 0, 2000) and (work := _WORK.re.search(line.text, 0, 2000)):
             stuck.setdefault((work["seq"], work["op"], work["n"] or ""), line)
     if len(stuck) < 2 or len({line.rank for line in stuck.values()}) < 2:
         return []
@@ -73,7 +86,7 @@ def timeouts_differ(lines: Sequence[LogLine]) -> list[Finding]:
     return [Finding("collective-order-mismatch", 0.5, evidence), Finding("collective-shape-mismatch", 0.48, evidence)]
 
 
-_PRINT = re.compile(
+_PRINT = _Lazy(
     r"running (?:inconsistent )?collective: CollectiveFingerPrint\((?:SequenceNumber=\d+,? ?)?OpType=(?P<op>\w+)"
     r"(?:, TensorShape=\[(?P<shape>[^\]]*)\])?(?:, TensorDtypes=(?P<dtype>\w+))?"
 )
@@ -83,7 +96,7 @@ def fingerprints_differ(lines: Sequence[LogLine]) -> list[Finding]:
     """Old PyTorch prints each rank's collective, but not in what they differ."""
     seen: dict[tuple[str, str, str], LogLine] = {}
     for line in lines:
-        for match in _PRINT.finditer(line.text[:4000]):
+        for match in _PRINT.re.finditer(line.text[:4000]):
             seen.setdefault((match["op"], match["shape"] or "", match["dtype"] or ""), line)
     if len(seen) < 2:
         return []
@@ -96,9 +109,9 @@ def fingerprints_differ(lines: Sequence[LogLine]) -> list[Finding]:
     return []
 
 
-_VERSION = re.compile(r"\bNCCL version (?P<version>\d+\.\d+\.\d+)")
-_NO_PLUGIN = re.compile(r"NET/Plugin: (?:Could not find|No plugin found)")
-_PLUGIN = re.compile(r"(?:Plugin Path : \S+|NET/Plugin: (?:Loaded|Plugin name|Using) (?!internal)\S+)")
+_VERSION = _Lazy(r"\bNCCL version (?P<version>\d+\.\d+\.\d+)")
+_NO_PLUGIN = _Lazy(r"NET/Plugin: (?:Could not find|No plugin found)")
+_PLUGIN = _Lazy(r"(?:Plugin Path : \S+|NET/Plugin: (?:Loaded|Plugin name|Using) (?!internal)\S+)")
 
 
 def libraries_differ(lines: Sequence[LogLine]) -> list[Finding]:
@@ -108,12 +121,12 @@ def libraries_differ(lines: Sequence[LogLine]) -> list[Finding]:
     having: dict[str, LogLine] = {}
     for line in lines:
         text = line.text[:600]
-        if match := _VERSION.search(text):
+        if match := _VERSION.re.search(text):
             versions.setdefault(match["version"], line)
-        host = _HOST.match(text)
-        if host and _NO_PLUGIN.search(text):
+        host = _HOST.re.match(text)
+        if host and _NO_PLUGIN.re.search(text):
             without.setdefault(host["host"], line)
-        elif host and _PLUGIN.search(text):
+        elif host and _PLUGIN.re.search(text):
             having.setdefault(host["host"], line)
     found = []
     if len(versions) > 1:

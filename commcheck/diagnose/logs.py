@@ -24,6 +24,7 @@ _SUMMARIES = frozenset(
 )
 _EVIDENCE = 5
 _SURE = 0.6
+_NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
 _MOST_LINES = 200_000
 _MOST_PROGRESS = 2000  # lines that only tell how far the job was
@@ -77,6 +78,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         for cause, found in by_cause.items()
         if cause in known
     }
+    if sure:  # of what peers say beside a failure that names itself, the least likely is noise
+        matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
     for finding in crosscheck.findings(lines):
         before = matches.get(finding.cause)
         if finding.cause in known and (before is None or before.confidence < finding.confidence):

@@ -22,7 +22,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="build-failure",
-    code="CC906",
+    code="CC916",
     title="A package of the distributed stack does not compile or install",
     stage=Stage.BUILD,
     symptoms=(Symptom.BUILD_INSTALL_FAILURE,),

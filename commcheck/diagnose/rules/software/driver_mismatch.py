@@ -23,7 +23,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="driver-mismatch",
-    code="CC903",
+    code="CC913",
     title="The GPU driver, CUDA and the binary do not fit each other",
     stage=Stage.BUILD,
     symptoms=(

@@ -23,7 +23,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="library-missing",
-    code="CC901",
+    code="CC911",
     title="A shared library or module that the job needs is not found",
     stage=Stage.BUILD,
     symptoms=(

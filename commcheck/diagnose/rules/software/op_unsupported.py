@@ -23,7 +23,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="op-unsupported",
-    code="CC905",
+    code="CC915",
     title="The backend does not offer this collective, type or device",
     stage=Stage.TRAINING,
     symptoms=(

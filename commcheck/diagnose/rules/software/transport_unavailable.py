@@ -23,7 +23,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="transport-unavailable",
-    code="CC904",
+    code="CC914",
     title="The transport that was chosen cannot be set up (RDMA, plugin, topology)",
     stage=Stage.SETUP,
     symptoms=(

@@ -21,7 +21,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 RULE = Rule(
     cause="version-mismatch",
-    code="CC902",
+    code="CC912",
     title="Versions of a library differ between ranks, or between the parts of one installation",
     stage=Stage.SETUP,
     symptoms=(
