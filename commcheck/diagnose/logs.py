@@ -15,7 +15,7 @@ from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
-from commcheck.report.redact import redact
+from commcheck.diagnose.ingest.redact import redact
 
 _SCRIPT = "script-error"
 _WATCHDOG = "watchdog caught collective operation timeout"
@@ -159,13 +159,24 @@ def _lines(name: str, data: bytes) -> Iterable[LogLine]:
             progress += 1
             if progress > _MOST_PROGRESS:
                 continue
-        for part in decode.segments(_cut(raw)):
+        for part in _parts(raw):
             marked = marks.read(decode.text_of(part).rstrip())
             text = redact(marked.text)
             if not text.strip():
                 continue
             rank = of_source if marked.rank is None else marked.rank
             yield LogLine(source=name, number=number, text=text, rank=rank, seconds=marked.seconds)
+
+
+def _parts(raw: bytes) -> list[bytes]:
+    """A line, or of one that a progress bar rewrote many times, what a rule could want."""
+    parts = decode.segments(_cut(raw))
+    if len(parts) < 2:
+        return parts
+    shapes = [shape(part) for part in parts]
+    found = scan.prefilter().hits(list(dict.fromkeys(shapes)))
+    wanted = {text for text, numbers in found.items() if not scan.tells_progress_only(numbers)}
+    return [part for part, text in zip(parts, shapes, strict=True) if text in wanted]
 
 
 def _cut(raw: bytes) -> bytes:

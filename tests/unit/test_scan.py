@@ -1,0 +1,148 @@
+"""The scan over lines, and what the log path makes of whole logs."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commcheck.diagnose import scan
+from commcheck.diagnose.logs import case_from_text, log_matches
+from commcheck.diagnose.prefilter import Prefilter, shape
+from commcheck.model.taxonomy import Stage
+
+_WATCHDOG = (
+    "[rank{r}]:[E ProcessGroupNCCL.cpp:616] [Rank {r}] Watchdog caught collective operation timeout: "
+    "WorkNCCL(SeqNum={seq}, OpType={op}, NumelIn={n}, NumelOut={n}, Timeout(ms)=600000) ran for 600020 milliseconds before timing out."
+)
+
+
+def _causes(text: str) -> list[tuple[str, float]]:
+    return [(rule.cause, match.confidence) for rule, match in log_matches(case_from_text([("job.log", text.encode())]))]
+
+
+def _work(r: int, seq: int = 9, op: str = "ALLREDUCE", n: int = 8) -> str:
+    return _WATCHDOG.format(r=r, seq=seq, op=op, n=n)
+
+
+@given(
+    st.lists(st.text("aB1 x", max_size=12), max_size=30),
+    st.lists(st.text("abx ", min_size=1, max_size=3), min_size=1, max_size=4),
+)
+def test_the_prefilter_finds_what_a_plain_search_finds(lines: list[str], literals: list[str]) -> None:
+    data = "\n".join(lines).encode()
+    found = {(number, i) for number, _, ids in Prefilter(literals).wanted(data) for i in ids}
+    plain = {
+        (number, i)
+        for number, line in enumerate(data.split(b"\n"), 1)
+        for i, literal in enumerate(literals)
+        if shape(literal.encode()) in shape(line)
+    }
+    assert found == (plain if data else set())
+
+
+def test_the_prefilter_keeps_line_numbers_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("commcheck.diagnose.prefilter.CHUNK", 100)
+    data = b"\n".join(b"needle %d" % i if i % 7 == 0 else b"hay %d" % i for i in range(1, 500))
+    assert [n for n, _, _ in Prefilter(["needle"]).wanted(data)] == [i for i in range(1, 500) if i % 7 == 0]
+
+
+def test_a_failure_that_names_itself_wins_over_what_its_peers_say() -> None:
+    text = "\n".join(
+        [
+            *(_work(r) for r in range(4)),
+            "[rank2]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        ]
+    )
+    causes = _causes(text)
+    assert causes[0][0] == "memory-exhausted"
+    assert all(confidence < 0.5 for cause, confidence in causes if cause != "memory-exhausted")
+
+
+def test_the_guilty_rank_is_named() -> None:
+    case = case_from_text(
+        [("job.log", f"{_work(0)}\n[rank3]: RuntimeError: CUDA error: invalid device ordinal\n".encode())]
+    )
+    rule, match = log_matches(case)[0]
+    assert (rule.cause, match.ranks) == ("device-ordinal-out-of-range", (3,))
+    assert match.evidence[0].line == 2
+
+
+def test_the_rank_that_a_line_names_is_blamed_not_the_one_that_says_it() -> None:
+    case = case_from_text([("job.log", b"[rank0]: RuntimeError: Rank 5 failed to pass monitoredBarrier in 30000 ms\n")])
+    assert log_matches(case)[0][1].ranks == (5,)
+
+
+def test_a_timeout_alone_gives_candidates_and_no_verdict() -> None:
+    causes = _causes("\n".join(_work(r) for r in range(4)))
+    assert len(causes) >= 3
+    assert all(confidence < 0.5 for _, confidence in causes)
+
+
+def test_timeouts_in_different_operations_are_an_order_mismatch() -> None:
+    assert _causes(f"{_work(0)}\n{_work(1, op='ALLGATHER')}")[0][0] == "collective-order-mismatch"
+
+
+def test_two_launches_that_number_ranks_from_zero() -> None:
+    lines = [f"initializing ddp: GLOBAL_RANK: {r}, MEMBER: {r + 1}/6" for r in (0, 1, 2)] * 2
+    assert _causes("\n".join(lines))[0][0] == "rank-duplicate"
+
+
+def test_a_group_that_is_set_up_again_is_no_duplicate() -> None:
+    lines = [f"initializing ddp: GLOBAL_RANK: {r}, MEMBER: {r + 1}/3" for r in (0, 1, 2)] * 2
+    assert not _causes("\n".join(lines))
+
+
+def test_plugins_that_differ_between_hosts() -> None:
+    text = (
+        "trainer-a:1:2 [0] NCCL INFO NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.\n"
+        "trainer-b:1:2 [0] NCCL INFO Plugin Path : /opt/x/libnccl-net.so\n"
+    )
+    assert _causes(text)[0][0] == "version-mismatch"
+
+
+def test_an_unknown_failure_is_called_so_with_its_unusual_lines() -> None:
+    text = "\n".join(
+        ["step 1 ERROR: retry"] * 50 + ["FATAL: the flux capacitor is empty"] + ["step 2 ERROR: retry"] * 50
+    )
+    rule, match = log_matches(case_from_text([("job.log", text.encode())]))[0]
+    assert rule.code == "CC000"
+    assert match.confidence < 0.5
+    assert "flux capacitor" in match.evidence[0].text + match.evidence[1].text
+    assert match.next
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "epoch 1 loss 0.5\nepoch 2 loss 0.4\n",
+        "INFO 0 errors, 0 failures\n",
+        "trainer-a:1:2 [0] NCCL INFO Connected all rings\ntrainer-a:1:2 [0] NCCL INFO comm 0x1 rank 0 nranks 2 - Init COMPLETE\n",
+        "[Gloo] Rank 0 is connected to 1 peer ranks. Expected number of connected peer ranks is : 1\n",
+        "#       size         count    type   redop     time   algbw   busbw  error\n",
+    ],
+)
+def test_a_log_without_failure_gives_nothing(text: str) -> None:
+    assert not _causes(text)
+
+
+def test_an_exception_that_a_cause_describes_is_not_blamed_on_the_script() -> None:
+    causes = dict(_causes("RuntimeError: Distributed package doesn't have NCCL built in"))
+    assert "script-error" not in causes
+
+
+def test_the_stage_is_read_from_the_text() -> None:
+    case = case_from_text([("x", b"epoch 3 step 77 loss 0.3\nRuntimeError: CUDA error: unknown error\n")])
+    assert scan.stage_of(case.lines) is Stage.TRAINING
+
+
+def test_speed_on_a_quiet_log() -> None:
+    line = "[rank{r}]: 2031-01-02 03:04:05,123 INFO trainer.py:88 epoch {e} batch {s} time {t:.3f} lr 1.2e-04\n"
+    data = "".join(line.format(r=i % 64, e=i // 1000, s=i, t=i * 0.001) for i in range(100_000)).encode()
+    scan.prefilter()
+    begin = time.monotonic()
+    case_from_text([("big.log", data)])
+    speed = len(data) / 1e6 / (time.monotonic() - begin)
+    print(f"{speed:.0f} MB/s")
+    assert speed > 10  # measured alone: over 100; the floor leaves room for busy machines
