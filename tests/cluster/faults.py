@@ -6,96 +6,32 @@ changes settings has to be tried and to work. Rows whose world works by luck (gl
 side connects) come in two subnets, so that it passes in one and fails in the other.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from rows import (
+    EXTRA,
+    FAILS,
+    HANGS,
+    HIGH,
+    LOW,
+    LUCK,
+    PORT,
+    PREPARATION,
+    SETUP,
+    TRAINING,
+    Row,
+    S,
+    address,
+    at,
+    env,
+    far,
+    of,
+    on,
+    together,
+    without,
+)  # fmt: skip
 
-from commcheck.lab import Lab
-from commcheck.lab.faults import addresses, bandwidth, firewall, links, mtu, names, routes, services, sysctls
+from commcheck.lab.faults import addresses, firewall, links, mtu, names, routes, services, sysctls
 from commcheck.model.phase import PHASES, STAGE_OF, Phase
-from commcheck.model.plan import FaultAt
-from commcheck.model.taxonomy import Stage, Symptom
-
-PORT = 29500  # every lab has networks of its own, so that all may use one port
-LOW, HIGH = "10.77.0.0/24", "192.168.77.0/24"  # below and above 127.0.0.1 and Docker's 172.17.0.1
-IFNAME = "GLOO_SOCKET_IFNAME"
-MEMORY = 96 << 20
-
-Spoil = Callable[[Lab], AbstractContextManager[object]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One world. `hosts` 0: no lab, all ranks on this machine."""
-
-    id: str
-    cause: str = ""
-    symptoms: tuple[Symptom, ...] = ()
-    ranks: tuple[int, ...] = ()
-    mended: bool = False
-    hosts: int = 2
-    size: int = 2
-    lab: Mapping[str, Any] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
-    spoil: Spoil | None = None
-    memory_of: int | None = None  # the slot that lives in a memory control group
-    interface: str = ""  # healthy rows: what carries the data
-    bullet: str = ""  # of the list of look-alikes that have to be told apart
-
-
-S = Symptom
-FAILS, HANGS = S.SETUP_FAILURE, S.SETUP_HANG_TIMEOUT
-SETUP = (FAILS, HANGS)
-LUCK = (FAILS, HANGS, S.SETUP_UNEXPECTED_PROTOCOL)
-PREPARATION = (S.PREP_COMMUNICATION_ERROR, S.PREP_HANG_TIMEOUT)
-TRAINING = (S.TRAIN_COMMUNICATION_ERROR, S.PERF_HANG)
-
-
-def on(number: int, fault: Callable[..., AbstractContextManager[Any]], *rest: object, **more: object) -> Spoil:
-    """`fault` on host `number`."""
-    return lambda lab: fault(lab[number], *rest, **more)
-
-
-def together(*spoils: Spoil) -> Spoil:
-    """Several at once."""
-
-    @contextmanager
-    def all_of(lab: Lab):
-        with ExitStack() as stack:
-            for spoil in spoils:
-                stack.enter_context(spoil(lab))
-            yield
-
-    return all_of
-
-
-def env(**values: str) -> dict[str, Any]:
-    """The same variables for all ranks."""
-    return {"env": values}
-
-
-def of(rank: int, **values: str) -> dict[str, Any]:
-    """Variables of one rank."""
-    return {"rank_env": {rank: values}}
-
-
-def without(rank: int, *names_: str) -> dict[str, Any]:
-    """Variables that one rank lacks."""
-    return {"rank_unset": {rank: names_}}
-
-
-def at(rank: int, name: str, phase: Phase | str = "", argument: str = "") -> dict[str, Any]:
-    """A fault inside one rank."""
-    return {"faults": {rank: (FaultAt(name=name, phase=str(phase), argument=argument),)}}
-
-
-def address(number: int, subnet: str = LOW) -> str:
-    """The address of host `number`."""
-    return f"{subnet.rpartition('.')[0]}.{10 + number}"
-
-
-EXTRA = {"docker0": True, "down": "eth2", "bare": "eth3"}
+from commcheck.model.taxonomy import Stage
 
 RENDEZVOUS = (
     Row(
@@ -109,6 +45,10 @@ RENDEZVOUS = (
     Row(
         id="port-refused", bullet="master port refused", cause="port-refused", symptoms=SETUP, ranks=(0,), mended=True,
         spoil=on(0, firewall.blocked, "reject", ports=str(PORT)),
+    ),
+    Row(
+        id="port-dropped-3", cause="port-dropped", symptoms=(HANGS,), ranks=(0,), mended=True, hosts=3, size=3,
+        spoil=on(0, firewall.blocked, "drop", ports=str(PORT)),
     ),
     Row(
         id="port-mismatch", bullet="other port", cause="port-mismatch", symptoms=(HANGS,), ranks=(1,), mended=True,
@@ -233,6 +173,18 @@ RENDEZVOUS = (
         id="init-method-mismatch", cause="init-method-mismatch", symptoms=SETUP, ranks=(1,), mended=True,
         plan={"init_method": {1: f"tcp://{address(0)}:29511"}},
     ),
+    Row(
+        id="wrong-service-on-port", cause="wrong-service-on-port", symptoms=SETUP, ranks=(1,), mended=True,
+        spoil=together(
+            on(1, services.listener, 2222, "SSH-2.0-OpenSSH_9.2\r\n"),
+            on(1, firewall.redirected, address(0), PORT, address(1), 2222),
+        ),
+    ),
+    Row(
+        id="address-family-mismatch", cause="address-family-mismatch", symptoms=SETUP, ranks=(1,), mended=True,
+        lab={"subnet6": "fd77::/64"}, plan=env(MASTER_ADDR="fd77::a"),
+        spoil=on(1, sysctls.changed, "net.ipv6.conf.all.disable_ipv6", "1"),
+    ),
 )  # fmt: skip
 
 INTERFACES = (
@@ -310,8 +262,12 @@ INTERFACES = (
         for host in (0, 1)
     ),
     Row(
-        id="mtu-mismatch", cause="mtu-mismatch", symptoms=(*SETUP, *PREPARATION, *TRAINING), ranks=(0,),
-        spoil=on(0, mtu.mismatch),
+        id="mtu-mismatch", cause="mtu-mismatch", symptoms=(*SETUP, *PREPARATION, *TRAINING), ranks=(0, 1),
+        spoil=on(0, mtu.mismatch),  # with two hosts both ends look alike
+    ),
+    Row(
+        id="mtu-mismatch-3", cause="mtu-mismatch", symptoms=(*SETUP, *PREPARATION, *TRAINING), ranks=(2,), hosts=3,
+        size=3, spoil=on(2, mtu.mismatch),
     ),
     Row(
         id="duplicate-address", cause="duplicate-address", symptoms=SETUP, ranks=(0, 2), hosts=3, size=3,
@@ -320,6 +276,18 @@ INTERFACES = (
     Row(
         id="port-range-exhausted", cause="port-range-exhausted", symptoms=SETUP, ranks=(1,),
         spoil=on(1, sysctls.narrow_ports, 50000, 50000),
+    ),
+    Row(
+        id="port-range-exhausted-interface-named", cause="port-range-exhausted", symptoms=SETUP, ranks=(1,),
+        plan=env(GLOO_SOCKET_IFNAME="eth0"), spoil=on(1, sysctls.narrow_ports, 50000, 50000),
+    ),
+    Row(
+        id="data-ports-dropped-at-one-of-3", cause="one-way-blocked", symptoms=LUCK, ranks=(2,), hosts=3, size=3,
+        spoil=on(2, firewall.blocked, "drop", ports=f"!= {PORT}"),
+    ),
+    Row(
+        id="partition", cause="partition", symptoms=SETUP, ranks=(0, 1, 2, 3), hosts=4, size=4,
+        spoil=together(*(on(i, firewall.blocked, ports=f"!= {PORT}", source=far(i)) for i in range(4))),
     ),
 )  # fmt: skip
 
@@ -422,37 +390,3 @@ COLLECTIVES = (
 )
 
 FAULTS: tuple[Row, ...] = (*RENDEZVOUS, *INTERFACES, *BACKENDS, *RANKS, *COLLECTIVES)
-
-
-# --- worlds in which nothing is wrong ---------------------------------------------------------------------------
-
-V6 = {"subnet": None, "subnet6": "fd77::/64"}
-
-HEALTHY: tuple[Row, ...] = (
-    Row(id="one-machine", hosts=0, interface="lo"),
-    Row(id="one-rank", hosts=0, size=1),
-    Row(id="64-ranks", hosts=0, size=64, interface="lo"),
-    Row(id="two-hosts", interface="eth0"),
-    Row(id="four-hosts", hosts=4, size=4, interface="eth0"),
-    Row(id="two-ranks-per-host", hosts=2, size=4, interface="eth0"),
-    Row(id="high-subnet", lab={"subnet": HIGH}, interface="eth0"),
-    Row(id="names", plan=env(MASTER_ADDR="h0"), interface="eth0"),
-    Row(id="interface-named", plan=env(GLOO_SOCKET_IFNAME="eth0"), interface="eth0"),
-    Row(id="ipv6-only", lab=V6, plan=env(MASTER_ADDR="fd77::a"), interface="eth0"),
-    Row(id="ipv6-only-names", lab=V6, plan=env(MASTER_ADDR="h0", GLOO_SOCKET_IFNAME="eth0"), interface="eth0"),
-    Row(id="dual-stack", lab={"subnet6": "fd77::/64"}, plan=env(MASTER_ADDR="h0"), interface="eth0"),
-    Row(id="no-reverse-dns", lab={"names": False}, plan=env(GLOO_SOCKET_IFNAME="eth0"), interface="eth0"),
-    Row(id="second-network", lab={"second": "10.78.0.0/24"}, interface="eth0"),
-    Row(
-        id="second-network-for-data", lab={"second": "10.78.0.0/24"}, plan=env(GLOO_SOCKET_IFNAME="eth1"),
-        interface="eth1",
-    ),
-    Row(id="docker0-not-chosen", lab=EXTRA, interface="eth0"),
-    Row(id="default-route", lab={"gateway": True}, interface="eth0"),
-    Row(id="slow-link", spoil=on(0, bandwidth.limited, "10mbit"), interface="eth0"),
-    Row(id="very-slow-link", spoil=on(0, bandwidth.limited, "2mbit"), interface="eth0"),
-    Row(id="late-rank", plan=at(1, "late", Phase.RESOLVE, "2.0"), interface="eth0"),
-    Row(id="late-rank-0", plan=at(0, "late", Phase.RESOLVE, "2.0"), interface="eth0"),
-    Row(id="late-in-group", plan=at(1, "late", Phase.GROUP, "1.5"), interface="eth0"),
-    Row(id="other-port-closed", spoil=on(0, firewall.blocked, "drop", ports="22"), interface="eth0"),
-)  # fmt: skip

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 from census import descendants, gone, machine, wait_until
-from faults import FAULTS, HEALTHY, MEMORY, PORT
+from faults import FAULTS
+from healthy import HEALTHY
+from rows import MEMORY, PORT
 
 from commcheck.api import preflight
 from commcheck.lab import Lab

@@ -134,11 +134,15 @@ def test_a_firewall_over_one_port(lab, action, seen):
 
 @pytest.mark.parametrize(("action", "seen"), [("drop", "timed-out"), ("reject", "refused")])
 def test_a_firewall_over_all_ports_but_one(lab, action, seen):
-    with listening(lab[0]), listening(lab[0], 29501), listening(lab[1], 29502):
-        with firewall.blocked(lab[0], action, ports="!= 29500"):
-            assert lab[1].connect(lab[0].address, 29500, SHORT) == "ok"
-            assert lab[1].connect(lab[0].address, 29501, SHORT) == seen
-            assert lab[0].connect(lab[1].address, 29502, SHORT) == "ok"  # and answers come back
+    with (
+        listening(lab[0]),
+        listening(lab[0], 29501),
+        listening(lab[1], 29502),
+        firewall.blocked(lab[0], action, ports="!= 29500"),
+    ):
+        assert lab[1].connect(lab[0].address, 29500, SHORT) == "ok"
+        assert lab[1].connect(lab[0].address, 29501, SHORT) == seen
+        assert lab[0].connect(lab[1].address, 29502, SHORT) == "ok"  # and answers come back
 
 
 def test_a_firewall_against_one_peer(lab):
@@ -151,6 +155,18 @@ def test_one_way(lab):
     with listening(lab[0]), listening(lab[2]), firewall.one_way(lab[0], lab[1]):
         assert lab[1].connect(lab[0].address, 29500, SHORT) == "timed-out"
         assert lab[1].connect(lab[2].address, 29500, SHORT) == "ok"
+
+
+def test_connections_end_elsewhere(lab):
+    with (
+        services.listener(lab[1], 2222, "SSH-2.0\r\n"),
+        firewall.redirected(lab[1], lab[0].address, 29500, lab[1].address, 2222),
+        lab[1].socket() as attempt,
+    ):
+        attempt.settimeout(RUN)
+        attempt.connect((lab[0].address, 29500))
+        assert attempt.recv(3) == b"SSH"
+        assert lab[2].connect(lab[0].address, 29500, RUN) == "refused"
 
 
 @pytest.mark.parametrize("fault", [links.down, links.unplugged, addresses.removed])

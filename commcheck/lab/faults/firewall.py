@@ -1,4 +1,4 @@
-"""A firewall that swallows or rejects packets that arrive at a host."""
+"""A firewall that swallows or rejects packets that arrive at a host, or sends connections elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def _table(name: str, rule: str) -> str:
 def blocked(space: Space, action: str = "drop", *, ports: str = "", source: str = "") -> Iterator[None]:
     """New TCP connections to `space` meet `action` ("drop": silence, "reject": a reset) while this is open.
 
-    `ports`: which ones, as nft writes it (default all); `source`: only from this peer's address."""
+    `ports`: which ones, as nft writes it (default all); `source`: only from this address, or from "{ several }"."""
     table = f"commcheck{next(_TABLES)}"
     family = "ip6" if ":" in source else "ip"
     space.nft(rules(table, action, ports=ports, source=source, family=family))
@@ -60,3 +60,22 @@ def one_way(host: Host, peer: Host, action: str = "drop") -> Iterator[None]:
         yield
     finally:
         host.nft(f"delete table inet {table}\n")
+
+
+@contextmanager
+def redirected(host: Host, address: str, port: int, to: str, to_port: int) -> Iterator[None]:
+    """Connections that `host` opens to `address` and `port` end at `to` and `to_port`, as with a transparent proxy."""
+    table = f"commcheck{next(_TABLES)}"
+    host.nft(
+        f"""table ip {table} {{
+            chain output {{
+                type nat hook output priority -100; policy accept;
+                ip daddr {address} tcp dport {port} dnat to {to}:{to_port}
+            }}
+        }}
+        """
+    )
+    try:
+        yield
+    finally:
+        host.nft(f"delete table ip {table}\n")
