@@ -9,10 +9,42 @@ import time
 from commcheck.errors import InputError, UsageError
 
 # What a directory of logs may hold beside logs; everything else in it is read.
-_NO_LOGS = (
-    ".pt .pth .ckpt .safetensors .bin .npy .npz .pkl .pickle .png .jpg .pdf .py .pyc .json .yaml .yml .toml .so .whl "
-    ".csv .parquet .arrow .tar .zip .gz .zst .xz .bz2 .sqlite .db .lock .pid .tfevents"
-).split()
+_NO_LOGS = [
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".safetensors",
+    ".bin",
+    ".npy",
+    ".npz",
+    ".pkl",
+    ".pickle",
+    ".png",
+    ".jpg",
+    ".pdf",
+    ".py",
+    ".pyc",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".so",
+    ".whl",
+    ".csv",
+    ".parquet",
+    ".arrow",
+    ".tar",
+    ".zip",
+    ".gz",
+    ".zst",
+    ".xz",
+    ".bz2",
+    ".sqlite",
+    ".db",
+    ".lock",
+    ".pid",
+    ".tfevents",
+]
 _MOST_FILES = 20_000
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from commcheck.diagnose import crosscheck, scan
 from commcheck.diagnose.ingest import decode, marks
+from commcheck.diagnose.ingest.redact import redact
 from commcheck.diagnose.prefilter import shape
 from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
 from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
-from commcheck.diagnose.ingest.redact import redact
 
 _SCRIPT = "script-error"
 _WATCHDOG = "watchdog caught collective operation timeout"

@@ -149,7 +149,8 @@ def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
     hits: list[Hit] = []
     for line, numbers in _candidates(lines):
         for number in sorted({literals[n][1] for n in numbers if n < len(literals)}):
-            if hit := _hit(table[number], line):
+            hit = _hit(table[number], line)
+            if hit is not None:
                 hits.append(hit)
     return tuple(hits)
 

@@ -15,7 +15,7 @@ _PREFIXES = tuple(
         r"\[(?P<rank>\d{1,7})\]<(?:stdout|stderr)>:\s?",  # horovodrun
         r"(?P<rank>\d{1,7}): (?=\S)",  # srun --label
         r"\((?:[\w.]{1,80}\s)?pid=(?:gcs_server|raylet|\d{1,9})(?:, ip=[\w.:]{1,60})?\)\s?",  # Ray
-        r"\[(?:RANK|Rank) (?P<rank>\d{1,7})\]:?\s?",
+        r"\[(?:RANK|Rank|rank):? (?P<rank>\d{1,7})\]:?\s?",
         r"rank(?P<rank>\d{1,7}): (?=\S)",
         r"\[pod/[\w./-]{1,200}\]\s?",  # kubectl logs --prefix
     )

@@ -69,7 +69,9 @@ _OPTION = _Lazy(
 )
 _HEADER = _Lazy(r"\b(bearer|basic)(\s+)([A-Za-z0-9+/_.=~-]{8,4000})", re.IGNORECASE)
 _COOKIE = _Lazy(r"\b((?:set-)?cookie\s{0,3}:\s{0,3})([^\r\n]{1,4000})", re.IGNORECASE)
-_PEM = _Lazy(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(.{0,20000}?)(-----END [A-Z ]{0,40}PRIVATE KEY-----|$)", re.S)
+_PEM = _Lazy(
+    r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(.{0,20000}?)(-----END [A-Z ]{0,40}PRIVATE KEY-----|$)", re.DOTALL
+)
 
 _HARMLESS = _Lazy(
     r"(?:[+-]?\d{1,9}(?:\.\d+)?[a-z%]{0,3}|none|null|true|false|yes|no|\(?unset\)?|<[a-z_ -]+>|\*+|\[redacted\]?|"

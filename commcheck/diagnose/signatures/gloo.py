@@ -1,12 +1,11 @@
 """gloo: what its TCP transport and its rendezvous print."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _PAIR = "gloo: gloo/transport/tcp/pair.cc"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"interface-missing": 0.9},
         r"ifa != nullptr\.? Unable to find address for: \S+",
         "unable to find address for:",
@@ -14,7 +13,7 @@ SIGNATURES = table(
         "[enforce fail at device.cc:83] ifa != nullptr. Unable to find address for: eno9",
         "Using address 10.9.0.1 of interface eno9",
     ),
-    W(
+    Wording(
         {"interface-missing": 0.7},
         r"(?<!rp != nullptr\. )(?<!ifa != nullptr\. )Unable to find (?:address|interface) for:? \S+",
         "unable to find",
@@ -22,7 +21,7 @@ SIGNATURES = table(
         "RuntimeError: Unable to find address for: bond7",
         "rp != nullptr. Unable to find address for: some-host",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.7, "host-resolves-differently": 0.3},
         r"rp != nullptr\.? Unable to find address for: \S+",
         "rp != nullptr",
@@ -30,7 +29,7 @@ SIGNATURES = table(
         "[enforce fail at device.cc:138] rp != nullptr. Unable to find address for: trainer-a",
         "[enforce fail at device.cc:83] ifa != nullptr. Unable to find address for: eno9",
     ),
-    W(
+    Wording(
         {"host-resolves-to-loopback": 0.85, "interface-loopback": 0.5},
         r"(?:refused|timed out|timeout|no error).{0,40}remote=\[(?:127\.\d+\.\d+\.\d+|::1)\]",
         "remote=[",
@@ -38,7 +37,7 @@ SIGNATURES = table(
         "timed out connecting: SO_ERROR: Connection refused, remote=[127.0.1.1]:4711",
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
     ),
-    W(
+    Wording(
         {"host-resolves-to-loopback": 0.85, "interface-loopback": 0.5},
         r"\bconnect (?:timeout )?\[(?:127\.\d+\.\d+\.\d+|::1)\]:\d+: Connection (?:refused|timed out)",
         "connect [",
@@ -46,7 +45,7 @@ SIGNATURES = table(
         "[gloo/transport/tcp/pair.cc:761] connect [127.0.1.1]:4711: Connection refused",
         "[gloo/transport/tcp/pair.cc:761] connect [10.9.0.2]:4711: Connection refused",
     ),
-    W(
+    Wording(
         {"data-ports-refused": 0.55, "rank-exited": 0.4, "one-way-blocked": 0.2},
         r"SO_ERROR: Connection refused, remote=\[(?!127\.|::1)|connect \[(?!127\.|::1)[^\]]+\]:\d+: Connection refused",
         "connection refused",
@@ -54,7 +53,7 @@ SIGNATURES = table(
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
         "timed out connecting: SO_ERROR: Connection refused, remote=[127.0.0.1]:4711",
     ),
-    W(
+    Wording(
         {"route-missing": 0.75, "partition": 0.35, "data-ports-refused": 0.35},
         r"(?:SO_ERROR: |connect \[[^\]]+\]:\d+: )No route to host",
         "no route to host",
@@ -62,7 +61,7 @@ SIGNATURES = table(
         "timed out connecting: SO_ERROR: No route to host, remote=[10.9.0.2]:4711",
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
     ),
-    W(
+    Wording(
         {"route-missing": 0.85, "interface-unroutable": 0.4},
         r"(?:SO_ERROR: |connect \[[^\]]+\]:\d+: )Network is unreachable",
         "network is unreachable",
@@ -70,7 +69,7 @@ SIGNATURES = table(
         "[gloo/transport/tcp/pair.cc:761] connect [10.9.0.2]:4711: Network is unreachable",
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
     ),
-    W(
+    Wording(
         {"data-ports-dropped": 0.5, "interface-unroutable": 0.4, "one-way-blocked": 0.35, "world-size-mismatch": 0.3},
         r"[Cc]onnectFullMesh failed with .*(?:[Cc]onnect timeout|timed out connecting)|Connect timeout \[(?!127\.|::1)",
         "connect",
@@ -78,7 +77,7 @@ SIGNATURES = table(
         "Gloo connectFullMesh failed with [/src/gloo/transport/tcp/pair.cc:311] Connect timeout [10.9.0.3]:4711",
         "Gloo connectFullMesh finished in 3 ms",
     ),
-    W(
+    Wording(
         {
             "interface-unroutable": 0.4,
             "host-resolves-to-loopback": 0.35,
@@ -91,7 +90,7 @@ SIGNATURES = table(
         "RuntimeError: Gloo connectFullMesh failed with [/src/gloo/transport/tcp/pair.cc:144] no error",
         "Gloo connectFullMesh finished",
     ),
-    W(
+    Wording(
         {"data-ports-dropped": 0.4, "rank-missing": 0.35},
         r"\[Gloo\] Rank (?P<rank>\d+) is NOT connected to: \[\s*\d",
         "is not connected to: [",
@@ -99,7 +98,7 @@ SIGNATURES = table(
         "[Gloo] Rank 2 is NOT connected to: [5, ]",
         "[Gloo] Rank 2 is connected to 5 peer ranks. Expected number of connected peer ranks is : 5",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.4, "rank-straggling": 0.3, "timeout-too-short": 0.25, "data-ports-dropped": 0.2},
         r"Timed out waiting \d+ ?ms for (?:recv|send) operation to complete",
         "operation to complete",
@@ -107,7 +106,7 @@ SIGNATURES = table(
         "RuntimeError: [/src/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation to complete",
         "waited 12 ms for recv operation to complete",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.3, "rank-straggling": 0.3, "data-ports-dropped": 0.3},
         r"(?:Read|Write|Send) timeout \[?[\w.:]+\]?",
         "timeout",
@@ -115,7 +114,7 @@ SIGNATURES = table(
         "[/src/gloo/transport/tcp/pair.cc:523] Read timeout [10.9.0.2]:4711",
         "read timeout set to 30",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.35},
         r"Connection closed by peer \[?[\w.:]+\]?",
         "connection closed by peer",
@@ -123,7 +122,7 @@ SIGNATURES = table(
         "RuntimeError: [/src/gloo/transport/tcp/pair.cc:554] Connection closed by peer [10.9.0.2]:4711",
         "Connection closed by user",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3, "collective-shape-mismatch": 0.2},
         r"(?:Read|Write) error \[?[\w.:]+\]?(?::\d+)?: (?:Connection reset by peer|Broken pipe)",
         " error [",
@@ -131,7 +130,7 @@ SIGNATURES = table(
         "[/src/gloo/transport/tcp/pair.cc:547] Read error [10.9.0.2]:4711: Connection reset by peer",
         "Read error [10.9.0.2]:4711: Connection timed out",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3},
         r"writev \[?[\w.:]+\]?(?::\d+)?: (?:Broken pipe|Connection reset by peer)",
         "writev [",
@@ -139,7 +138,7 @@ SIGNATURES = table(
         "[/src/gloo/transport/tcp/pair.cc:339] writev [10.9.0.2]:4711: Broken pipe",
         "writev [10.9.0.2]:4711: Success",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.75, "collective-order-mismatch": 0.4, "collective-dtype-mismatch": 0.4},
         r"op\.preamble\.(?:length|nbytes) (?:<=|!=|==) op\.nbytes",
         "op.preamble.",
@@ -147,7 +146,7 @@ SIGNATURES = table(
         "terminate called after throwing an instance of 'gloo::EnforceNotMet' what(): [enforce fail at pair.cc:446] op.preamble.length <= op.nbytes. 12 vs 8",
         "op.nbytes is 12",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.75, "collective-order-mismatch": 0.4, "collective-dtype-mismatch": 0.4},
         r"Received data size doesn't match expected size",
         "received data size doesn't match",
@@ -155,7 +154,7 @@ SIGNATURES = table(
         "Received data size doesn't match expected size. Is there a distributed collective mismatch in your code?",
         "Received data of the expected size.",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.4, "rank-crashed": 0.2, "port-refused": 0.2},
         r"Wait timeout for key\(s\): \[?\S+",
         "wait timeout for key(s):",
@@ -163,7 +162,7 @@ SIGNATURES = table(
         "[/src/gloo/rendezvous/hash_store.cc:55] Wait timeout for key(s): [3]",
         "Wait for key(s): 3",
     ),
-    W(
+    Wording(
         {"rank-duplicate": 0.7, "stale-store": 0.55},
         r"Key '[^']*' already set",
         "already set",

@@ -1,13 +1,12 @@
 """Horovod, TensorFlow's distribution strategies over gRPC, and JAX."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _CONTROLLER = "horovod: horovod/common/controller.cc, ConstructResponse"
 _GRPC = "grpc-core as TensorFlow and JAX print it"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"collective-dtype-mismatch": 0.95},
         r"Mismatched data types: One rank had type",
         "mismatched data types: one rank",
@@ -15,7 +14,7 @@ SIGNATURES = table(
         "Mismatched data types: One rank had type float32, but another rank had type float64.",
         "Mismatched data types in column 3",
     ),
-    W(
+    Wording(
         {"collective-op-mismatch": 0.95},
         r"Mismatched (?:reduction operation|prescale and/or postscale factors): One rank sent",
         ": one rank sent",
@@ -23,7 +22,7 @@ SIGNATURES = table(
         "Mismatched reduction operation: One rank sent reduction op 1, but another rank sent reduction op 2.",
         "Mismatched ALLREDUCE tensor shapes: One rank sent a tensor of shape [2], but another rank sent a tensor of shape [3].",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.95},
         r"Mismatched \w+ tensor shapes: One rank sent a tensor",
         "tensor shapes: one rank sent",
@@ -31,7 +30,7 @@ SIGNATURES = table(
         "Mismatched ALLREDUCE tensor shapes: One rank sent a tensor of shape [2], but another rank sent a tensor of shape [3].",
         "Mismatched reduction operation: One rank sent reduction op 1, but another rank sent reduction op 2.",
     ),
-    W(
+    Wording(
         {"collective-order-mismatch": 0.95},
         r"Mismatched operations: One rank did an",
         "mismatched operations: one rank",
@@ -39,7 +38,7 @@ SIGNATURES = table(
         "Mismatched operations: One rank did an ALLREDUCE, but another rank did an ALLGATHER.",
         "operations: one rank did an allreduce",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.72, "collective-order-mismatch": 0.4, "rank-straggling": 0.3},
         r"submitted to be reduced, gathered or broadcasted by subset of ranks",
         "broadcasted by subset of ranks",
@@ -47,7 +46,7 @@ SIGNATURES = table(
         "One or more tensors were submitted to be reduced, gathered or broadcasted by subset of ranks and are waiting for remainder of ranks for more than 90 seconds.",
         "tensors were reduced on all ranks",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.6, "rank-straggling": 0.35},
         r"is stalled for longer than \d+ seconds\. Will shutdown",
         "is stalled for longer than",
@@ -55,7 +54,7 @@ SIGNATURES = table(
         'One or more rank (marked by "!") is stalled for longer than 300 seconds. Will shutdown.',
         "the loader is stalled",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.3, "script-error": 0.3},
         r"Horovod has been shut down",
         "horovod has been shut down",
@@ -63,7 +62,7 @@ SIGNATURES = table(
         "Horovod has been shut down. This was caused by an exception on one of the ranks",
         "Horovod has been initialized",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.3},
         r"HorovodInternalError",
         "horovodinternalerror",
@@ -71,7 +70,7 @@ SIGNATURES = table(
         "horovod.common.exceptions.HorovodInternalError: ncclCommInitRank failed",
         "HorovodRankError",
     ),
-    W(
+    Wording(
         {"interface-missing": 0.92},
         r"No available network interface found matching user provided interface",
         "no available network interface found",
@@ -79,7 +78,7 @@ SIGNATURES = table(
         "Exception: No available network interface found matching user provided interface: {'eno9'}",
         "available network interfaces: eno9",
     ),
-    W(
+    Wording(
         {"interface-differs-between-ranks": 0.6, "data-ports-dropped": 0.4},
         r"Unable to find a set of common task-to-task communication interfaces",
         "common task-to-task communication interfaces",
@@ -87,7 +86,7 @@ SIGNATURES = table(
         "Exception: Unable to find a set of common task-to-task communication interfaces: [(1, {})]",
         "found common task-to-task interfaces",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.5, "data-ports-dropped": 0.4, "ssh-failure": 0.35},
         r"Timed out waiting for [\w -]{3,60}\. (?:Please check|Try to find out)",
         "timed out waiting for",
@@ -95,7 +94,7 @@ SIGNATURES = table(
         "horovod.runner.common.util.timeout.TimeoutException: Timed out waiting for tasks to start. Please check connectivity between servers.",
         "Timed out waiting for the lock",
     ),
-    W(
+    Wording(
         {"backend-not-built": 0.85, "library-missing": 0.35},
         r"Extension \S+ has not been built|Horovod has not been built with \w+ support|\w+ support has not been built",
         "not been built",
@@ -103,7 +102,7 @@ SIGNATURES = table(
         "ImportError: Extension horovod.torch has not been built: /opt/x/mpi_lib_v2.so not found",
         "the documentation has not been written",
     ),
-    W(
+    Wording(
         {"port-refused": 0.46, "rank-exited": 0.42, "rank-missing": 0.4, "partition": 0.25},
         r"failed to connect to all addresses",
         "failed to connect to all addresses",
@@ -111,7 +110,7 @@ SIGNATURES = table(
         "UnavailableError: failed to connect to all addresses; last error: UNKNOWN: ipv4:10.9.0.2:2233: Failed to connect to remote host: Connection refused",
         "connected to all addresses",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-killed": 0.35, "rank-crashed": 0.35},
         r"(?:UNAVAILABLE|UnavailableError).{0,200}(?:Socket closed|Connection reset by peer|recvmsg)",
         "unavailable",
@@ -119,7 +118,7 @@ SIGNATURES = table(
         "tensorflow.python.framework.errors_impl.UnavailableError: Socket closed",
         "UNAVAILABLE: no such service",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.8},
         r"DNS resolution failed (?:for|\()",
         "dns resolution failed",
@@ -127,7 +126,7 @@ SIGNATURES = table(
         "UNAVAILABLE: DNS resolution failed for trainer-b:2233: C-ares status is not ARES_SUCCESS",
         "DNS resolution took 3 ms",
     ),
-    W(
+    Wording(
         {"port-in-use": 0.85},
         r"No address added out of total \d+",
         "no address added out of total",
@@ -135,7 +134,7 @@ SIGNATURES = table(
         '"description":"No address added out of total 1 resolved"',
         "address added",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.5, "world-size-mismatch": 0.45, "port-dropped": 0.35, "rank-straggling": 0.25},
         r"Barrier timed out\. (?:Barrier_id|Id)",
         "barrier timed out.",
@@ -143,7 +142,7 @@ SIGNATURES = table(
         "DEADLINE_EXCEEDED: Barrier timed out. Barrier_id: PjRT_Client_Connect. Timed out task names:",
         "the barrier was passed",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.45, "port-dropped": 0.44, "port-refused": 0.4, "wrong-master-host": 0.35},
         r"(?:DEADLINE_EXCEEDED|Deadline Exceeded).{0,300}(?:RegisterTask|CoordinationService|coordination service)",
         "coordination",
@@ -151,7 +150,7 @@ SIGNATURES = table(
         "jaxlib.xla_extension.XlaRuntimeError: DEADLINE_EXCEEDED: Deadline Exceeded Additional GRPC error information from remote target coordination_service while calling /tensorflow.CoordinationService/RegisterTask",
         "coordination service started",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-killed": 0.35, "partition": 0.25, "rank-stopped": 0.25},
         r"(?:heartbeat timeout|missed heartbeats|Heartbeat timed out|stopped sending heartbeats)",
         "heartbeat",
@@ -159,7 +158,7 @@ SIGNATURES = table(
         "UNAVAILABLE: Task /job:jax_worker/replica:0/task:3 heartbeat timeout.",
         "heartbeat interval is 10 s",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.6, "rank-straggling": 0.4, "collective-order-mismatch": 0.3},
         r"Expected \d+ threads to join the rendezvous, but (?:only|not all)",
         "threads to join the rendezvous",
@@ -167,7 +166,7 @@ SIGNATURES = table(
         "This thread has been waiting for `first call to collective` for 40 seconds and may be stuck. Expected 4 threads to join the rendezvous, but not all of them arrived on time.",
         "all threads joined the rendezvous",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.4, "rank-crashed": 0.35},
         r"Collective ops is aborted by",
         "collective ops is aborted by",
@@ -175,7 +174,7 @@ SIGNATURES = table(
         "Collective ops is aborted by: UNAVAILABLE: Task /job:worker/task:1 went away",
         "Collective ops are enabled",
     ),
-    W(
+    Wording(
         {"env-malformed": 0.7},
         r"(?i)(?:invalid|malformed|could not parse|cannot parse).{0,40}\bTF_CONFIG\b|\bTF_CONFIG\b.{0,60}(?:is (?:invalid|malformed|not valid)|must )",
         "tf_config",

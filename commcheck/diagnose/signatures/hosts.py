@@ -1,10 +1,9 @@
 """Names, addresses and limits of a host, as the C library, Python and the kernel say it."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"host-unresolvable": 0.75},
         r"(?:gaierror|getaddrinfo|[Nn]ame resolution|host).{0,80}(?:Name or service not known|No address associated with hostname)"
         r"|Name or service not known",
@@ -13,7 +12,7 @@ SIGNATURES = table(
         "socket.gaierror: [Errno -2] Name or service not known",
         "the service is not known to fail",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.75},
         r"Temporary failure in name resolution",
         "temporary failure in name resolution",
@@ -21,7 +20,7 @@ SIGNATURES = table(
         "socket.gaierror: [Errno -3] Temporary failure in name resolution",
         "temporary failure in storage",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.75},
         r"nodename nor servname provided, or not known",
         "nodename nor servname provided",
@@ -29,7 +28,7 @@ SIGNATURES = table(
         "gai error: 8 - nodename nor servname provided, or not known",
         "getaddrinfo returned 2 addresses",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.85},
         r"Could not resolve hostname \S+",
         "could not resolve hostname",
@@ -37,7 +36,7 @@ SIGNATURES = table(
         "ssh: Could not resolve hostname trainer-b: Name or service not known",
         "resolved hostname trainer-b",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.75},
         r"server can't find \S+: (?:NXDOMAIN|SERVFAIL)",
         "server can't find",
@@ -45,7 +44,7 @@ SIGNATURES = table(
         "** server can't find trainer-b.cluster.example: NXDOMAIN",
         "host trainer-b found",
     ),
-    W(
+    Wording(
         {"route-missing": 0.6, "port-refused": 0.4, "partition": 0.4, "data-ports-refused": 0.35},
         r"(?:OSError|Error|error).{0,60}\[Errno 113\] No route to host",
         "no route to host",
@@ -53,7 +52,7 @@ SIGNATURES = table(
         "OSError: [Errno 113] No route to host",
         "OSError: [Errno 2] No such file or directory",
     ),
-    W(
+    Wording(
         {"port-refused": 0.45, "rank-exited": 0.35},
         r"ConnectionRefusedError",
         "connectionrefusederror",
@@ -61,7 +60,7 @@ SIGNATURES = table(
         "ConnectionRefusedError: [Errno 111] Connection refused",
         "connection accepted",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3, "link-flapping": 0.1},
         r"ConnectionResetError",
         "connectionreseterror",
@@ -69,7 +68,7 @@ SIGNATURES = table(
         "ConnectionResetError: [Errno 104] Connection reset by peer",
         "ConnectionRefusedError: [Errno 111] Connection refused",
     ),
-    W(
+    Wording(
         {"fd-limit": 0.92},
         r"[Tt]oo many open files",
         "too many open files",
@@ -77,7 +76,7 @@ SIGNATURES = table(
         "OSError: [Errno 24] Too many open files: '/data/shard-7'",
         "many files are open",
     ),
-    W(
+    Wording(
         {"fd-limit": 0.85},
         r"received 0 items of ancdata",
         "items of ancdata",
@@ -85,7 +84,7 @@ SIGNATURES = table(
         "RuntimeError: received 0 items of ancdata",
         "received 3 items",
     ),
-    W(
+    Wording(
         {"process-limit": 0.85},
         r"can't start new thread",
         "can't start new thread",
@@ -93,7 +92,7 @@ SIGNATURES = table(
         "RuntimeError: can't start new thread",
         "starting a new thread",
     ),
-    W(
+    Wording(
         {"process-limit": 0.8},
         r"(?:fork|clone|vfork).{0,60}Resource temporarily unavailable|BlockingIOError: \[Errno 11\]",
         "resource temporarily unavailable",
@@ -101,7 +100,7 @@ SIGNATURES = table(
         "OSError: fork failed: Resource temporarily unavailable",
         "recv: Resource temporarily unavailable",
     ),
-    W(
+    Wording(
         {"memlock-limit": 0.88, "transport-unavailable": 0.3},
         r"(?:ibv_reg_mr\w*|ibv_create_(?:cq|qp|srq)|ibv_reg_dmabuf_mr)\b.{0,80}Cannot allocate memory",
         "cannot allocate memory",
@@ -109,7 +108,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [0] misc/ibvwrap.cc:278 NCCL WARN Call to ibv_reg_mr failed with error Cannot allocate memory",
         "OSError: [Errno 12] Cannot allocate memory",
     ),
-    W(
+    Wording(
         {"memlock-limit": 0.85},
         r"RLIMIT_MEMLOCK is \d+ bytes",
         "rlimit_memlock is",
@@ -117,7 +116,7 @@ SIGNATURES = table(
         "libibverbs: Warning: RLIMIT_MEMLOCK is 32768 bytes.",
         "memory limit is 8 GiB",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.88},
         r"Error while creating shared memory segment",
         "creating shared memory segment",
@@ -125,7 +124,7 @@ SIGNATURES = table(
         "NCCL WARN Error while creating shared memory segment /dev/shm/nccl-Ab3dEf (size 5242880)",
         "NCCL INFO Using /dev/shm",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.93},
         r"insufficient shared memory|workers are out of shared memory|unable to (?:allocate|open) shared memory",
         "shared memory",
@@ -133,7 +132,7 @@ SIGNATURES = table(
         "RuntimeError: unable to allocate shared memory(shm) for file </torch_77_1>: Resource temporarily unavailable (11)",
         "using shared memory",
     ),
-    W(
+    Wording(
         {"port-range-exhausted": 0.8},
         r"\bconnect(?:ing|ion|\(\))? (?!.*server socket).{0,120}Cannot assign requested address",
         "cannot assign requested address",
@@ -141,15 +140,15 @@ SIGNATURES = table(
         "connect to 10.9.0.2:4711: Cannot assign requested address",
         "The server socket has failed to bind to 10.9.0.1:29777 (errno: 99 - Cannot assign requested address).",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.9},
         r"failed to (?:extend|allocate|open) /dev/shm/nccl-\S+",
-        "/dev/shm/nccl-",
+        "/dev/shm/nccl-",  # noqa: S108 - a text to look for, not a file
         "nccl: src/misc/shmutils.cc",
         "NCCL WARN Error: failed to extend /dev/shm/nccl-Ab3dEf to 9637892 bytes, error: No space left on device (28)",
         "NCCL INFO Using /dev/shm/nccl-Ab3dEf",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.88},
         r"unable to (?:write to|mmap|resize|truncate) file </torch_\S+",
         "file </torch_",
@@ -157,7 +156,7 @@ SIGNATURES = table(
         "RuntimeError: unable to write to file </torch_77_1>",
         "opened file </torch_77_1>",
     ),
-    W(
+    Wording(
         {"process-limit": 0.8},
         r"pthread_create (?:failed|error)",
         "pthread_create",
@@ -165,7 +164,7 @@ SIGNATURES = table(
         "OpenBLAS blas_thread_init: pthread_create failed for thread 17 of 64: Resource temporarily unavailable",
         "pthread_create succeeded",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.7},
         r"getaddrinfo failed",
         "getaddrinfo failed",
@@ -173,7 +172,7 @@ SIGNATURES = table(
         "socket.gaierror: [Errno 11001] getaddrinfo failed",
         "getaddrinfo returned 2 addresses",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3},
         r"BrokenPipeError|EOFError: Ran out of input",
         "error: ",

@@ -1,14 +1,13 @@
 """NCCL (and RCCL): bootstrap, sockets, proxies."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _SOCKET = "nccl: src/misc/socket.cc"
 _BOOT = "nccl: src/bootstrap.cc"
 _LOOP = r"(?:127\.\d+\.\d+\.\d+|::1|localhost)"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"interface-missing": 0.88},
         r"(?:Bootstrap|NET/Socket) : no (?:socket )?interface found|No usable listening interface found",
         "interface found",
@@ -16,7 +15,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] bootstrap.cc:45 NCCL WARN Bootstrap : no socket interface found",
         "NET/Socket : Using [0]eno9:10.9.0.1<0>",
     ),
-    W(
+    Wording(
         {"interface-missing": 0.75},
         r"NET/IB : No IP interface found",
         "net/ib : no ip interface found",
@@ -24,7 +23,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] NCCL WARN NET/IB : No IP interface found.",
         "NET/IB : No device found.",
     ),
-    W(
+    Wording(
         {"interface-unroutable": 0.45},
         r"(?:Bootstrap : Using|NET/Socket : Using|OOB) (?:\[\d+\])?(?:docker\d+|br-[0-9a-f]+|virbr\d+|veth\w+|cni\d+|flannel\S+|cali\w+):",
         "using",
@@ -32,7 +31,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] NCCL INFO Bootstrap : Using docker0:172.19.0.1<0>",
         "trainer-a:41:41 [0] NCCL INFO Bootstrap : Using eno9:10.9.0.1<0>",
     ),
-    W(
+    Wording(
         {"route-missing": 0.75, "data-ports-refused": 0.4, "partition": 0.35, "one-way-blocked": 0.3},
         r"[Cc]onnect to \S+ (?:failed|returned)\W.*(?:No route to host|Network is unreachable)",
         "connect to",
@@ -40,7 +39,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN socketPollConnect: Connect to 10.9.0.2<43210> returned 113(No route to host) errno 115(Operation now in progress)",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Connect to 10.9.0.2<43210> failed : Connection refused",
     ),
-    W(
+    Wording(
         {"host-resolves-to-loopback": 0.5, "interface-loopback": 0.62, "rank-exited": 0.3},
         r"[Cc]onnect to " + _LOOP + r"<\d+> (?:failed|returned)\W.*(?:Connection refused|Connection timed out)",
         "connect to",
@@ -48,7 +47,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 127.0.0.1<43210> failed : Connection refused",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
     ),
-    W(
+    Wording(
         {"data-ports-refused": 0.5, "rank-exited": 0.4, "rank-crashed": 0.3},
         r"[Cc]onnect to (?!127\.|::1|localhost)\S+ (?:failed|returned)\W.*Connection refused",
         "connect to",
@@ -56,7 +55,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 127.0.0.1<43210> failed : Connection refused",
     ),
-    W(
+    Wording(
         {"data-ports-dropped": 0.7, "interface-unroutable": 0.4, "one-way-blocked": 0.35},
         r"[Cc]onnect to (?!127\.|::1|localhost)\S+ (?:failed|returned)\W.*Connection timed out",
         "connect to",
@@ -64,7 +63,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection timed out",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.85},
         r"error encountered when getting address info : \S",
         "when getting address info",
@@ -72,7 +71,7 @@ SIGNATURES = table(
         "NCCL WARN Net : error encountered when getting address info : Name or service not known",
         "getting address info",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.3},
         r"Connection closed by remote peer",
         "connection closed by remote peer",
@@ -80,7 +79,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [1] misc/socket.cc:49 NCCL WARN socketProgress: Connection closed by remote peer trainer-b<43210>",
         "Connection established with remote peer",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.3, "link-flapping": 0.2},
         r"Call to (?:recv|send|sendmsg|recvmsg)\b.*(?:failed|returned).*(?:Broken pipe|Connection reset by peer)",
         "call to",
@@ -88,7 +87,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [1] misc/socket.cc:518 NCCL WARN Net : Call to recv from 10.9.0.2<43210> failed : Connection reset by peer",
         "Call to recv from 10.9.0.2<43210> succeeded",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3},
         r"\[Service thread\] Connection closed by localRank (?P<rank>\d+)",
         "connection closed by localrank",
@@ -96,7 +95,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [3] NCCL INFO [Service thread] Connection closed by localRank 2",
         "[Service thread] Connection from localRank 2",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.38, "rank-crashed": 0.3, "transport-unavailable": 0.25, "link-flapping": 0.15},
         r"ncclRemoteError",
         "ncclremoteerror",
@@ -104,7 +103,7 @@ SIGNATURES = table(
         "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
         "remote process started",
     ),
-    W(
+    Wording(
         {"transport-unavailable": 0.3, "data-ports-dropped": 0.25, "rank-exited": 0.25, "shm-too-small": 0.15},
         r"unhandled system error",
         "unhandled system error",
@@ -112,7 +111,7 @@ SIGNATURES = table(
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, unhandled system error, NCCL version 2.19.3",
         "system error handling enabled",
     ),
-    W(
+    Wording(
         {"device-fault": 0.25, "driver-mismatch": 0.25, "peer-access-broken": 0.2, "memory-exhausted": 0.2},
         r"unhandled cuda error",
         "unhandled cuda error",
@@ -120,7 +119,7 @@ SIGNATURES = table(
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, unhandled cuda error, NCCL version 2.19.3",
         "cuda error handling enabled",
     ),
-    W(
+    Wording(
         {"transport-unavailable": 0.25, "rank-exited": 0.25, "version-mismatch": 0.2, "device-fault": 0.15},
         r"NCCL error.{0,200}\binternal error\b",
         "internal error",
@@ -128,7 +127,7 @@ SIGNATURES = table(
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, internal error, NCCL version 2.19.3",
         "internal error counter: 0",
     ),
-    W(
+    Wording(
         {"device-shared-by-ranks": 0.3, "process-group-misuse": 0.28, "wrong-device-for-backend": 0.25},
         r"NCCL error.{0,200}\binvalid usage\b",
         "invalid usage",
@@ -136,7 +135,7 @@ SIGNATURES = table(
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, invalid usage, NCCL version 2.19.3",
         "invalid usage of the option",
     ),
-    W(
+    Wording(
         {"data-ports-dropped": 0.35, "transport-unavailable": 0.34, "rank-exited": 0.3},
         r"Error encountered progressing operation=\w+",
         "encountered progressing operation=",
@@ -144,7 +143,7 @@ SIGNATURES = table(
         "[Service thread] Error encountered progressing operation=Connect, res=3, closing connection",
         "operation=Connect done",
     ),
-    W(
+    Wording(
         {"rank-duplicate": 0.9},
         r"Bootstrap Root ?: rank (?P<rank>\d+) of \d+ ranks has already checked in",
         "has already checked in",
@@ -152,7 +151,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [0] bootstrap.cc:188 NCCL WARN Bootstrap Root : rank 2 of 4 ranks has already checked in",
         "Bootstrap Root : all ranks have checked in",
     ),
-    W(
+    Wording(
         {"world-size-mismatch": 0.9},
         r"Bootstrap Root ?: mismatch in (?:rank count|info) from procs",
         "mismatch in",
@@ -160,7 +159,7 @@ SIGNATURES = table(
         "trainer-a:41:77 [0] bootstrap.cc:181 NCCL WARN Bootstrap Root : mismatch in rank count from procs 8 : 4",
         "mismatch in version",
     ),
-    W(
+    Wording(
         {"env-malformed": 0.8},
         r"Invalid NCCL_COMM_ID",
         "invalid nccl_comm_id",
@@ -168,7 +167,7 @@ SIGNATURES = table(
         "NCCL WARN Invalid NCCL_COMM_ID, please use format: <ipv4>:<port> or [<ipv6>]:<port> or <hostname>:<port>",
         "NCCL_COMM_ID set by environment to 10.9.0.1:4711",
     ),
-    W(
+    Wording(
         {"rank-out-of-range": 0.85},
         r"Invalid rank requested : \d+/\d+",
         "invalid rank requested",
@@ -176,7 +175,7 @@ SIGNATURES = table(
         "NCCL WARN Invalid rank requested : 8/8",
         "invalid request",
     ),
-    W(
+    Wording(
         {"rank-out-of-range": 0.35, "process-group-misuse": 0.3, "collective-shape-mismatch": 0.25},
         r"Message truncated : received \d+",
         "message truncated : received",
@@ -184,7 +183,7 @@ SIGNATURES = table(
         "NCCL WARN Message truncated : received 256 bytes instead of 64",
         "Message received",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.75, "collective-order-mismatch": 0.4},
         r"NET/(?:Socket|IB) ?: peer \S+ message truncated : receiving",
         "message truncated : receiving",
@@ -192,7 +191,7 @@ SIGNATURES = table(
         "NCCL WARN NET/Socket : peer 10.9.0.2<43210> message truncated : receiving 1048576 bytes instead of 65536.",
         "NET/Socket : peer connected",
     ),
-    W(
+    Wording(
         {"interface-missing": 0.8},
         r"no device found (?:matching|after excluding) \S+, verify NCCL_",
         "no device found",
@@ -200,7 +199,7 @@ SIGNATURES = table(
         "NCCL WARN no device found matching =mlx9_9, verify NCCL_OOB_NET_IFNAME",
         "NET/IB : No device found.",
     ),
-    W(
+    Wording(
         {"transport-unavailable": 0.3, "data-ports-dropped": 0.25, "rank-exited": 0.25},
         r"ncclSystemError",
         "ncclsystemerror",
@@ -208,7 +207,7 @@ SIGNATURES = table(
         "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
         "ncclSuccess",
     ),
-    W(
+    Wording(
         {"transport-unavailable": 0.35, "data-ports-dropped": 0.3, "rank-exited": 0.3},
         r"Failed to execute operation (?:Connect|Setup|Init) from rank",
         "failed to execute operation",
@@ -216,7 +215,7 @@ SIGNATURES = table(
         "[Proxy Service 3] Failed to execute operation Connect from rank 1, retcode 2",
         "execute operation Connect",
     ),
-    W(
+    Wording(
         {"address-family-mismatch": 0.56, "interface-missing": 0.52},
         r"Socket creation failed : Address family not supported",
         "socket creation failed",
@@ -224,7 +223,7 @@ SIGNATURES = table(
         "trainer-a:41:41 [0] misc/socket.cc:280 NCCL WARN Net : Socket creation failed : Address family not supported by protocol",
         "Socket creation failed : Too many open files",
     ),
-    W(
+    Wording(
         {"interface-missing": 0.7},
         r"(?:Bind to|bind to) \S+ failed ?: (?:Cannot assign requested address|No such device)",
         "bind to",

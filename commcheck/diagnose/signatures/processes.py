@@ -1,12 +1,11 @@
 """How processes end, as launchers, schedulers and kernels say it."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _ELASTIC = "pytorch: torch/distributed/elastic/multiprocessing"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"rank-oom-killed": 0.95},
         r"(?:Out of memory|Memory cgroup out of memory): Kill(?:ed)? process",
         "out of memory",
@@ -14,7 +13,7 @@ SIGNATURES = table(
         "[81234.5] Memory cgroup out of memory: Killed process 4711 (python) total-vm:91234567kB",
         "CUDA out of memory. Tried to allocate 2.00 GiB",
     ),
-    W(
+    Wording(
         {"rank-oom-killed": 0.95},
         r"[Dd]etected \d+ oom[-_]kill event",
         "event",
@@ -22,7 +21,7 @@ SIGNATURES = table(
         "slurmstepd: error: Detected 1 oom_kill event in StepId=99.batch. Some of the step tasks have been OOM Killed.",
         "OOM score adjusted",
     ),
-    W(
+    Wording(
         {"rank-oom-killed": 0.55, "rank-killed": 0.56},
         r"exitcode\s{0,4}: -9\b",
         "exitcode",
@@ -30,7 +29,7 @@ SIGNATURES = table(
         "E0101 api.py:869] failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "E0101 api.py:869] failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
     ),
-    W(
+    Wording(
         {"rank-oom-killed": 0.6, "rank-killed": 0.5, "memory-exhausted": 0.4},
         r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:is killed by signal: Killed|exited unexpectedly)",
         "dataloader worker (pid",
@@ -38,7 +37,7 @@ SIGNATURES = table(
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Segmentation fault.",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.82},
         r"Process \d+ got signal: (?:1|2|15|SIGHUP|SIGINT|SIGTERM)\b",
         " got signal: ",
@@ -46,7 +45,7 @@ SIGNATURES = table(
         "torch.distributed.elastic.multiprocessing.api.SignalException: Process 4711 got signal: 15",
         "Process 4711 got signal: 11",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.8},
         r"Received \d+ death signal, shutting down workers",
         "death signal, shutting down workers",
@@ -54,7 +53,7 @@ SIGNATURES = table(
         "WARNING:torch.distributed.elastic.agent.server.api:Received 15 death signal, shutting down workers",
         "shutting down workers",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.8},
         r"closing signal SIG(?:HUP|INT)\b",
         "closing signal sig",
@@ -62,7 +61,7 @@ SIGNATURES = table(
         "Sending process 4711 closing signal SIGHUP",
         "Sending process 4711 closing signal SIGTERM",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.2},
         r"closing signal SIGTERM\b",
         "closing signal sigterm",
@@ -70,7 +69,7 @@ SIGNATURES = table(
         "Sending process 4711 closing signal SIGTERM",
         "Sending process 4711 closing signal SIGHUP",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.9},
         r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT .{0,40}(?:DUE TO \w+)?",
         " cancelled at ",
@@ -78,7 +77,7 @@ SIGNATURES = table(
         "slurmstepd: error: *** JOB 9988 ON trainer-a CANCELLED AT 2031-01-01T00:00:00 DUE TO TIME LIMIT ***",
         "meeting cancelled at noon",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3, "library-missing": 0.2},
         r"exitcode\s{0,4}: -11\b",
         "exitcode",
@@ -86,7 +85,7 @@ SIGNATURES = table(
         "failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},
         r"\b[Ss]egmentation fault\b",
         "segmentation fault",
@@ -94,7 +93,7 @@ SIGNATURES = table(
         "Fatal Python error: Segmentation fault",
         "memory segmentation is off",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.75, "version-mismatch": 0.35},
         r"\bIllegal instruction\b",
         "illegal instruction",
@@ -102,7 +101,7 @@ SIGNATURES = table(
         "Illegal instruction (core dumped)",
         "the instruction was illegible",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
         r"exitcode\s{0,4}: -6\b",
         "exitcode",
@@ -110,7 +109,7 @@ SIGNATURES = table(
         "failed (exitcode: -6) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "failed (exitcode: 1) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.2},
         r"terminate called after throwing an instance of",
         "terminate called after throwing",
@@ -118,7 +117,7 @@ SIGNATURES = table(
         "terminate called after throwing an instance of 'std::runtime_error'",
         "terminate called without an active exception",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.72, "rank-crashed": 0.45},
         r"\b[Bb]us error\b",
         "bus error",
@@ -126,7 +125,7 @@ SIGNATURES = table(
         "DataLoader worker (pid 4711) is killed by signal: Bus error.",
         "the bus arrived in order",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.4, "script-error": 0.39, "rank-crashed": 0.2},
         r"ChildFailedError",
         "childfailederror",
@@ -134,7 +133,7 @@ SIGNATURES = table(
         "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:",
         "ChildProcess started",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
         r"exitcode\s{0,4}: (?:[1-9]\d?)\b",
         "exitcode",
@@ -142,7 +141,7 @@ SIGNATURES = table(
         "  exitcode  : 3 (pid: 4711)",
         "  exitcode  : 0 (pid: 4711)",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
         r"Process (?P<rank>\d+) terminated with (?:the following error|exit code \d+)",
         " terminated with ",
@@ -150,7 +149,7 @@ SIGNATURES = table(
         "-- Process 2 terminated with the following error:",
         "the connection terminated with code 3",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.42, "script-error": 0.4},
         r"one or more processes exited with non-zero",
         "one or more processes exited",
@@ -158,7 +157,7 @@ SIGNATURES = table(
         "mpirun detected that one or more processes exited with non-zero status, thus causing the job to be terminated.",
         "all processes exited",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.42, "script-error": 0.4},
         r"srun: error: \S+: tasks? [\d,-]+: Exited with exit code \d+",
         "exited with exit code",
@@ -166,7 +165,7 @@ SIGNATURES = table(
         "srun: error: trainer-b: task 3: Exited with exit code 2",
         "task 3 finished",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.45, "rank-killed": 0.4, "rank-crashed": 0.35},
         r"\bactor died\b",
         "actor died",
@@ -174,7 +173,7 @@ SIGNATURES = table(
         "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.",
         "the actor is alive",
     ),
-    W(
+    Wording(
         {"launcher-mismatch": 0.85, "local-rank-unused": 0.3},
         r"unrecognized arguments: .*--local[-_]rank(?:=\d+)?",
         "unrecognized arguments",
@@ -182,7 +181,7 @@ SIGNATURES = table(
         "train.py: error: unrecognized arguments: --local-rank=3",
         "train.py: error: unrecognized arguments: --lr=3",
     ),
-    W(
+    Wording(
         {"launcher-mismatch": 0.8},
         r"You requested \d+ \w+ but launched \d+ slurm tasks",
         "slurm tasks",
@@ -190,7 +189,7 @@ SIGNATURES = table(
         "You requested 4 GPUs but launched 1 slurm tasks.",
         "4 slurm tasks were launched",
     ),
-    W(
+    Wording(
         {"world-size-mismatch": 0.92, "launcher-mismatch": 0.5},
         r"MPI world size \d+ does not match torch world size \d+|MPI rank \d+ does not match torch rank \d+",
         "does not match torch",
@@ -198,7 +197,7 @@ SIGNATURES = table(
         "AssertionError: MPI world size 12 does not match torch world size 4",
         "the version does not match torchvision",
     ),
-    W(
+    Wording(
         {"rank-oom-killed": 0.95},
         r"\bOOMKilled\b",
         "oomkilled",
@@ -206,7 +205,7 @@ SIGNATURES = table(
         "Last State: Terminated  Reason: OOMKilled  Exit Code: 137",
         "OOM score adjusted",
     ),
-    W(
+    Wording(
         {"rank-oom-killed": 0.9},
         r"node running low on memory|worker\(s\) were killed due to .*memory pressure",
         "memory",
@@ -214,7 +213,7 @@ SIGNATURES = table(
         "Task was killed due to the node running low on memory.",
         "memory monitor started",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
         r"(?i)signal 9 \(SIGKILL\) received by PID|exited on signal 9\b|signal: 9\b.*killed",
         "signal",
@@ -222,7 +221,7 @@ SIGNATURES = table(
         "mpirun noticed that process rank 3 with PID 4711 on node trainer-b exited on signal 9 (Killed).",
         "exited on signal 11 (Segmentation fault).",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.82, "version-mismatch": 0.3},
         r"(?i)\bsignal:? 11\b|\(SIGSEGV\)",
         "signal",
@@ -230,7 +229,7 @@ SIGNATURES = table(
         "Caught signal 11 (Segmentation fault: address not mapped to object at address 0x8)",
         "exited on signal 9 (Killed).",
     ),
-    W(
+    Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
         r"(?i)signal 6 \(SIGABRT\)|exited on signal 6\b",
         "signal",
@@ -238,7 +237,7 @@ SIGNATURES = table(
         "traceback : Signal 6 (SIGABRT) received by PID 4711",
         "exited on signal 9 (Killed).",
     ),
-    W(
+    Wording(
         {"rank-killed": 0.6, "rank-oom-killed": 0.5},
         r"[Ee]xit [Cc]ode:? 137\b",
         "exit code",
@@ -246,7 +245,7 @@ SIGNATURES = table(
         "command terminated with exit code 137",
         "command terminated with exit code 3",
     ),
-    W(
+    Wording(
         {"shm-too-small": 0.6, "rank-crashed": 0.45},
         r"exitcode\s{0,4}: -7\b",
         "exitcode",
@@ -254,7 +253,7 @@ SIGNATURES = table(
         "failed (exitcode: -7) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
     ),
-    W(
+    Wording(
         {"launcher-mismatch": 0.85},
         r"number of tasks per node configured in SLURM .* does not match",
         "tasks per node configured in slurm",

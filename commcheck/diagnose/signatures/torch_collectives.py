@@ -1,14 +1,13 @@
 """PyTorch's process groups: backends, collectives that do not fit, watchdogs, teardown."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _PG = "pytorch: torch/csrc/distributed/c10d/ProcessGroupWrapper.cpp"
 _NCCL = "pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp"
 _C10D = "pytorch: torch/distributed/distributed_c10d.py"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"backend-not-built": 0.95},
         r"Distributed package doesn't have \w+ built ?in",
         "distributed package doesn't have",
@@ -16,7 +15,7 @@ SIGNATURES = table(
         "RuntimeError: Distributed package doesn't have UCC built in",
         "Distributed package loaded",
     ),
-    W(
+    Wording(
         {"backend-unknown": 0.9},
         r"Unknown backend type \S+",
         "unknown backend type",
@@ -24,7 +23,7 @@ SIGNATURES = table(
         "AssertionError: Unknown backend type ncl",
         "using backend type gloo",
     ),
-    W(
+    Wording(
         {"backend-unknown": 0.85},
         r"unknown c10d backend type",
         "unknown c10d backend type",
@@ -32,7 +31,7 @@ SIGNATURES = table(
         "AssertionError: unknown c10d backend type NCL",
         "c10d backend type gloo",
     ),
-    W(
+    Wording(
         {"collective-order-mismatch": 0.9, "collective-missing-rank": 0.3},
         r"mismatch between collectives.*differ in the following aspects:.*(?:Op type:|Sequence number:)",
         "mismatch between collectives",
@@ -40,7 +39,7 @@ SIGNATURES = table(
         "Detected mismatch between collectives on ranks. Rank 2 is running collective: CollectiveFingerPrint(SequenceNumber=7, OpType=BROADCAST), but Rank 0 is running collective: CollectiveFingerPrint(SequenceNumber=7, OpType=ALLREDUCE).Collectives differ in the following aspects: \t Op type: BROADCASTvs ALLREDUCE",
         "Detected mismatch between collectives on ranks. Collectives differ in the following aspects: \t Tensor Tensor shapes: 4vs 9",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.9, "collective-order-mismatch": 0.3},
         r"mismatch between collectives.*differ in the following aspects:(?!.*(?:Op type|Sequence number):).*Tensor shapes:",
         "mismatch between collectives",
@@ -48,7 +47,7 @@ SIGNATURES = table(
         "Detected mismatch between collectives on ranks. Collectives differ in the following aspects: \t Tensor Tensor shapes: 4vs 9",
         "Detected mismatch between collectives on ranks. Collectives differ in the following aspects: \t Op type: BROADCASTvs ALLREDUCE",
     ),
-    W(
+    Wording(
         {"collective-dtype-mismatch": 0.9, "collective-order-mismatch": 0.3},
         r"mismatch between collectives.*differ in the following aspects:(?!.*(?:Op type|Sequence number|shapes):).*Tensor (?:Tensor )?dtypes:",
         "mismatch between collectives",
@@ -56,7 +55,7 @@ SIGNATURES = table(
         "Detected mismatch between collectives on ranks. Collectives differ in the following aspects: \t Tensor Tensor dtypes: Floatvs Double",
         "Detected mismatch between collectives on ranks. Collectives differ in the following aspects: \t Op type: BROADCASTvs ALLREDUCE",
     ),
-    W(
+    Wording(
         {"collective-order-mismatch": 0.6, "collective-shape-mismatch": 0.6, "collective-missing-rank": 0.3},
         r"is running inconsistent collective: CollectiveFingerPrint",
         "is running inconsistent collective",
@@ -65,7 +64,7 @@ SIGNATURES = table(
         "Rank 2 is running collective: CollectiveFingerPrint(OpType=ALLREDUCE)",
         "torch < 2.1",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.75},
         r"[Rr]ank (?P<rank>\d+) failed to pass monitoredBarrier in \d+ ms",
         "failed to pass monitoredbarrier",
@@ -73,7 +72,7 @@ SIGNATURES = table(
         "RuntimeError: Rank 2 failed to pass monitoredBarrier in 30000 ms",
         "Rank 2 successfully reached monitoredBarrier",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.7},
         r"[Rr]anks? [\d, ]+(?:failed to pass|timed out in) monitoredBarrier",
         "monitoredbarrier",
@@ -81,7 +80,7 @@ SIGNATURES = table(
         "RuntimeError: Ranks 1, 2 failed to pass monitoredBarrier in 30000 ms",
         "Rank 2 successfully reached monitoredBarrier",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.75, "rank-exited": 0.2},
         r"DDP expects same model across all ranks, but Rank \d+ has \d+ params",
         "ddp expects same model across all ranks",
@@ -89,7 +88,7 @@ SIGNATURES = table(
         "RuntimeError: DDP expects same model across all ranks, but Rank 2 has 17 params, while rank 0 has inconsistent 19 params.",
         "the same model is used across all ranks",
     ),
-    W(
+    Wording(
         {"collective-shape-mismatch": 0.85},
         r"in this process with (?:sizes|strides) \[[^\]]*\] appears not to match (?:sizes|strides)",
         "appears not to match",
@@ -97,7 +96,7 @@ SIGNATURES = table(
         "RuntimeError: [2]: params[3] in this process with sizes [7, 3] appears not to match sizes of the same param in process 0.",
         "the checksum appears not to match",
     ),
-    W(
+    Wording(
         {
             "collective-missing-rank": 0.4,
             "rank-straggling": 0.35,
@@ -112,7 +111,7 @@ SIGNATURES = table(
         "[Rank 2] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=99, OpType=ALLREDUCE, NumelIn=8, NumelOut=8, Timeout(ms)=600000) ran for 600100 milliseconds before timing out.",
         "Watchdog thread started",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.3, "rank-straggling": 0.25, "rank-exited": 0.2},
         r"Some NCCL operations have failed or timed out",
         "nccl operations have failed or timed out",
@@ -120,7 +119,7 @@ SIGNATURES = table(
         "[E ProcessGroupNCCL.cpp:455] Some NCCL operations have failed or timed out.",
         "the request timed out",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.35, "rank-straggling": 0.3, "rank-exited": 0.2},
         r"dump signal (?:from|due to)",
         "dump signal",
@@ -128,7 +127,7 @@ SIGNATURES = table(
         "[PG ID 0 PG GUID 0(default_pg) Rank 3] Observed flight recorder dump signal from another rank via TCPStore.",
         "SIGQUIT: dump requested",
     ),
-    W(
+    Wording(
         {"collective-missing-rank": 0.35, "teardown-noise": 0.3, "device-fault": 0.15},
         r"watchdog got stuck for \d+ seconds",
         "watchdog got stuck",
@@ -136,7 +135,7 @@ SIGNATURES = table(
         "[Rank 4] ProcessGroupNCCL's watchdog got stuck for 600 seconds without making progress in monitoring enqueued collectives.",
         "watchdog started",
     ),
-    W(
+    Wording(
         {"teardown-noise": 0.35},
         r"process group has NOT been destroyed before",
         "process group has not been destroyed",
@@ -144,7 +143,7 @@ SIGNATURES = table(
         "[W ProcessGroupNCCL.cpp:1168] Warning: WARNING: process group has NOT been destroyed before we destruct ProcessGroupNCCL.",
         "destroying the process group",
     ),
-    W(
+    Wording(
         {"teardown-noise": 0.45, "rank-crashed": 0.3},
         r"terminate called without an active exception",
         "terminate called without an active exception",
@@ -152,7 +151,7 @@ SIGNATURES = table(
         "terminate called without an active exception",
         "terminate called after throwing an instance of 'std::runtime_error'",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3, "collective-missing-rank": 0.3},
         r"NCCL communicator was aborted on rank \d+",
         "nccl communicator was aborted",

@@ -1,14 +1,13 @@
 """PyTorch's rendezvous: sockets, TCPStore, torchrun's dynamic rendezvous."""
 
-from commcheck.diagnose.signatures.table import Wording as W
-from commcheck.diagnose.signatures.table import table
+from commcheck.diagnose.signatures.table import Wording, table
 
 _SOCKET = "pytorch: torch/csrc/distributed/c10d/socket.cpp"
 _C10D = "pytorch: torch/distributed/distributed_c10d.py"
 _STORE = "pytorch: torch/csrc/distributed/c10d/TCPStore.cpp"
 
 SIGNATURES = table(
-    W(
+    Wording(
         {"port-in-use": 0.92, "stale-store": 0.5},
         r"server socket has failed to (?:bind|listen).*(?:[Aa]ddress already in use|EADDRINUSE|errno: 98|error: 10048)",
         "server socket has failed to",
@@ -16,7 +15,7 @@ SIGNATURES = table(
         "[W socket.cpp:426] [c10d] The server socket has failed to bind to [::]:29777 (errno: 98 - Address already in use).",
         "The server socket has failed to bind to 10.9.0.1:29777 (errno: 99 - Cannot assign requested address).",
     ),
-    W(
+    Wording(
         {"port-in-use": 0.8, "stale-store": 0.4},
         r"(?i)\baddress already in use\b",
         "address already in use",
@@ -24,7 +23,7 @@ SIGNATURES = table(
         "OSError: [Errno 98] Address already in use",
         "the address is in use by this job",
     ),
-    W(
+    Wording(
         {"port-in-use": 0.85, "stale-store": 0.4},
         r"\bEADDRINUSE\b",
         "eaddrinuse",
@@ -32,7 +31,7 @@ SIGNATURES = table(
         "torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: 29777, useIpv6: 0, code: -98, name: EADDRINUSE, message: address already in use",
         "code: -99, name: EADDRNOTAVAIL",
     ),
-    W(
+    Wording(
         {"wrong-master-host": 0.8},
         r"server socket has failed to (?:bind|listen).*(?:Cannot assign requested address|EADDRNOTAVAIL|errno: 99)",
         "server socket has failed to",
@@ -40,7 +39,7 @@ SIGNATURES = table(
         "The server socket has failed to bind to 10.9.0.1:29777 (errno: 99 - Cannot assign requested address).",
         "The server socket has failed to bind to [::]:29777 (errno: 98 - Address already in use).",
     ),
-    W(
+    Wording(
         {"port-refused": 0.45, "rank-missing": 0.44, "port-mismatch": 0.4},
         r"client socket has timed out after \d+ ?m?s while trying to connect to \((?:127\.[\d.]+|localhost|::1), \d+\)",
         "client socket has timed out",
@@ -48,7 +47,7 @@ SIGNATURES = table(
         "The client socket has timed out after 900000ms while trying to connect to (localhost, 29777).",
         "The client socket has timed out after 900000ms while trying to connect to (10.9.0.1, 29777).",
     ),
-    W(
+    Wording(
         {
             "port-dropped": 0.48,
             "rank-missing": 0.45,
@@ -63,7 +62,7 @@ SIGNATURES = table(
         "The client socket has timed out after 900000ms while trying to connect to (10.9.0.1, 29777).",
         "The client socket has timed out after 900000ms while trying to connect to (localhost, 29777).",
     ),
-    W(
+    Wording(
         {"port-dropped": 0.46, "rank-missing": 0.44, "wrong-master-host": 0.4, "port-refused": 0.4},
         r"connect\(\) timed out\. Original timeout was \d+ ms",
         "original timeout was",
@@ -72,7 +71,7 @@ SIGNATURES = table(
         "connect() succeeded",
         "torch < 1.12",
     ),
-    W(
+    Wording(
         {"port-refused": 0.6, "rank-missing": 0.4, "port-mismatch": 0.35},
         r"client socket has failed to connect to .*(?:errno: 111|Connection refused|ECONNREFUSED|error: 10061)",
         "client socket has failed to connect",
@@ -80,7 +79,7 @@ SIGNATURES = table(
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 111 - Connection refused).",
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 110 - Connection timed out).",
     ),
-    W(
+    Wording(
         {"port-dropped": 0.7, "wrong-master-host": 0.35},
         r"client socket has failed to connect to .*(?:errno: 110|Connection timed out|error: 10060)",
         "client socket has failed to connect",
@@ -88,7 +87,7 @@ SIGNATURES = table(
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 110 - Connection timed out).",
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 111 - Connection refused).",
     ),
-    W(
+    Wording(
         {"route-missing": 0.8, "port-refused": 0.4, "partition": 0.3},
         r"client socket has failed to connect to .*(?:errno: 1(?:13|01)\b|No route to host|Network is unreachable)",
         "client socket has failed to connect",
@@ -96,7 +95,7 @@ SIGNATURES = table(
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 113 - No route to host).",
         "[W socket.cpp:697] [c10d] The client socket has failed to connect to [trainer-a]:29777 (errno: 111 - Connection refused).",
     ),
-    W(
+    Wording(
         {"wrong-master-host": 0.45, "host-resolves-differently": 0.3},
         r"client socket has failed to connect to .*(?:system error|errno): 10049",
         "client socket has failed to connect",
@@ -104,7 +103,7 @@ SIGNATURES = table(
         "The client socket has failed to connect to [trainer-a]:29777 (system error: 10049 - The requested address is not valid in its context.).",
         "The client socket has failed to connect to [trainer-a]:29777 (errno: 111 - Connection refused).",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.75},
         r"network addresses of \((?P<host>[^,]+), \d+\) cannot be retrieved \((?:gai error|error)",
         "cannot be retrieved (",
@@ -112,7 +111,7 @@ SIGNATURES = table(
         "[c10d] The IPv6 network addresses of (trainer-a, 29777) cannot be retrieved (gai error: -2 - Name or service not known).",
         "The hostname of the client socket cannot be retrieved. err=-3",
     ),
-    W(
+    Wording(
         {"host-unresolvable": 0.9},
         r"host not found: \S",
         "host not found:",
@@ -121,7 +120,7 @@ SIGNATURES = table(
         "host found: trainer-a",
         "torch < 1.10",
     ),
-    W(
+    Wording(
         {"reverse-dns-slow": 0.45, "host-unresolvable": 0.3},
         r"hostname of the client socket cannot be retrieved",
         "hostname of the client socket",
@@ -129,7 +128,7 @@ SIGNATURES = table(
         "[W socket.cpp:752] [c10d] The hostname of the client socket cannot be retrieved. err=-3",
         "The hostname is trainer-a",
     ),
-    W(
+    Wording(
         {"address-family-mismatch": 0.6},
         r"(?:server|client) socket cannot be initialized .*(?:errno: 97|Address family not supported)",
         "socket cannot be initialized",
@@ -137,7 +136,7 @@ SIGNATURES = table(
         "[W socket.cpp:401] [c10d] The server socket cannot be initialized on [::]:29777 (errno: 97 - Address family not supported by protocol).",
         "The server socket has started to listen on [::]:29777.",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.6, "world-size-mismatch": 0.45, "port-mismatch": 0.35, "store-timeout-too-short": 0.35},
         r"\b\d+/\d+ clients joined",
         "clients joined",
@@ -145,7 +144,7 @@ SIGNATURES = table(
         "torch.distributed.DistStoreError: Timed out after 901 seconds waiting for clients. 3/4 clients joined.",
         "all clients have joined",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.42, "world-size-mismatch": 0.41, "rank-straggling": 0.35, "store-timeout-too-short": 0.3},
         r"wait timeout after \d+ ?ms, keys: \S+",
         "wait timeout after",
@@ -153,7 +152,7 @@ SIGNATURES = table(
         "torch.distributed.DistStoreError: wait timeout after 900000ms, keys: /default_pg/0//cpu//0/3",
         "wait timeout is 900000ms",
     ),
-    W(
+    Wording(
         {"rank-straggling": 0.4, "rank-missing": 0.38, "store-timeout-too-short": 0.3, "rank-exited": 0.3},
         r"Error: Socket Timeout\b",
         "error: socket timeout",
@@ -161,7 +160,7 @@ SIGNATURES = table(
         "RuntimeError: Socket Timeout",
         "the socket timeout is 30 s",
     ),
-    W(
+    Wording(
         {"rank-straggling": 0.55, "rank-missing": 0.45, "rank-exited": 0.4, "timeout-too-short": 0.4},
         r"is setting up NCCL communicator and retrieving ncclUniqueId from \[\d+\].*got error",
         "retrieving nccluniqueid from",
@@ -169,7 +168,7 @@ SIGNATURES = table(
         "[3] is setting up NCCL communicator and retrieving ncclUniqueId from [0] via c10d key-value store by key '0', but store->get('0') got error: Socket Timeout",
         "rank 3 is setting up NCCL communicator",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.35, "rank-killed": 0.3, "wrong-service-on-port": 0.3},
         r"(?:recvValue|recvVector|sendBytes|recvBytes) failed on SocketImpl",
         "failed on socketimpl",
@@ -177,7 +176,7 @@ SIGNATURES = table(
         "[W TCPStore.cpp:125] [c10d] recvValue failed on SocketImpl(fd=77, addr=[trainer-a]:40404, remote=[trainer-a]:29777): Connection reset by peer",
         "recvValue succeeded",
     ),
-    W(
+    Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.35, "rank-killed": 0.3},
         r"Failed to (?:recv, got|send, sent) 0 bytes\. Connection was likely closed",
         "0 bytes. connection was likely closed",
@@ -185,7 +184,7 @@ SIGNATURES = table(
         "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
         "Failed to recv, got 4 bytes.",
     ),
-    W(
+    Wording(
         {"wrong-service-on-port": 0.75},
         r"Ping failed, invalid (?:nonce|value) returned",
         "ping failed, invalid",
@@ -193,7 +192,7 @@ SIGNATURES = table(
         "RuntimeError: Ping failed, invalid nonce returned from server",
         "Ping failed: host is down",
     ),
-    W(
+    Wording(
         {
             "rank-missing": 0.5,
             "port-dropped": 0.4,
@@ -207,15 +206,15 @@ SIGNATURES = table(
         "torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError",
         "RendezvousParameters(timeout=900)",
     ),
-    W(
+    Wording(
         {"port-refused": 0.45, "port-dropped": 0.44, "wrong-master-host": 0.42, "rank-missing": 0.4},
-        r"RendezvousConnectionError",
+        r"^(?!.*has failed to (?:shut ?down|send a keep-alive)).*RendezvousConnectionError",
         "rendezvousconnectionerror",
         "pytorch: torch/distributed/elastic/rendezvous/c10d_rendezvous_backend.py",
         "torch.distributed.elastic.rendezvous.api.RendezvousConnectionError: The connection to the C10d store has failed. See inner exception for details.",
         "connected to the C10d store",
     ),
-    W(
+    Wording(
         {"stale-store": 0.6, "rank-exited": 0.35},
         r"RendezvousClosedError",
         "rendezvousclosederror",
@@ -223,7 +222,7 @@ SIGNATURES = table(
         "torch.distributed.elastic.rendezvous.api.RendezvousClosedError",
         "closing the rendezvous",
     ),
-    W(
+    Wording(
         {"init-method-mismatch": 0.7},
         r"No rendezvous handler for \S+://",
         "no rendezvous handler for",
@@ -231,7 +230,7 @@ SIGNATURES = table(
         "RuntimeError: No rendezvous handler for nfs://",
         "Rendezvous handler for env:// registered",
     ),
-    W(
+    Wording(
         {"env-missing": 0.95},
         r"environment variable (?P<name>\w+) expected, but not set",
         "expected, but not set",
@@ -239,7 +238,7 @@ SIGNATURES = table(
         "ValueError: Error initializing torch.distributed using env:// rendezvous: environment variable MASTER_PORT expected, but not set",
         "environment variable MASTER_PORT is set",
     ),
-    W(
+    Wording(
         {"env-missing": 0.85},
         r"KeyError: '(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT|NODE_RANK|GROUP_RANK|SLURM_\w+|OMPI_\w+)'",
         "keyerror: '",
@@ -247,7 +246,7 @@ SIGNATURES = table(
         "KeyError: 'MASTER_ADDR'",
         "KeyError: 'labels'",
     ),
-    W(
+    Wording(
         {"env-missing": 0.7},
         r"Error initializing torch\.distributed using (?:tcp|env|file):// rendezvous: \S+ parameter missing",
         "parameter missing",
@@ -255,7 +254,7 @@ SIGNATURES = table(
         "ValueError: Error initializing torch.distributed using tcp:// rendezvous: rank parameter missing",
         "1 parameter missing from the table",
     ),
-    W(
+    Wording(
         {"port-out-of-range": 0.95},
         r"port must have value from 0 to 65535 but was",
         "port must have value from",
@@ -263,7 +262,7 @@ SIGNATURES = table(
         "ValueError: port must have value from 0 to 65535 but was 77777.",
         "port 29777 is open",
     ),
-    W(
+    Wording(
         {"rank-out-of-range": 0.9, "launcher-mismatch": 0.4},
         r"Invalid rank \d+, rank should be in the interval",
         "rank should be in the interval",
@@ -271,7 +270,7 @@ SIGNATURES = table(
         "ValueError: Invalid rank 9, rank should be in the interval [0, 7]",
         "rank 3 is in the interval",
     ),
-    W(
+    Wording(
         {"rank-missing": 0.5, "world-size-mismatch": 0.42, "rank-straggling": 0.4, "stale-store": 0.3},
         r"in store based barrier .*\(world_size=\d+, (?:worker_count|num_workers_joined)=\d+",
         "in store based barrier",

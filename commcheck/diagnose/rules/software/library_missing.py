@@ -60,7 +60,7 @@ RULE = Rule(
             source="nccl: src/misc/ibvsymbols.cc, cudawrap.cc",
             positive="trainer-a:41:41 [0] misc/ibvwrap.cu:61 WARN Failed to open libibverbs.so[.1]",
             negative="opened libibverbs.so",
-            weight=0.45,
+            weight=0.25,
         ),
         Signature(
             pattern=r"[Cc]ould not load (?:dynamic )?library '?lib\w+",
