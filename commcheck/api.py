@@ -20,7 +20,7 @@ from commcheck.planner import apply
 from commcheck.probe.agent import Request, look
 from commcheck.runtime.agents import Asking
 from commcheck.runtime.launcher import Launcher
-from commcheck.runtime.watch import Terms, Watch
+from commcheck.runtime.watch import Terms, Watch, refuse_unplaced
 
 FIXES_TRIED = 6
 """Fixes tried per report at most; each costs a world."""
@@ -41,16 +41,17 @@ def preflight(
     terms: Terms | None = None,
     progress: Callable[[str], None] = _silent,
     first: Callable[[Report], None] | None = None,
+    keep: Callable[[Case], None] | None = None,
 ) -> Report:
     """Form the world of `plan`, check it phase by phase, diagnose, try the fixes.
 
     `launcher`: a warm one to use again; else one is started and ended here. `first` is called with the report as it
-    stands before the fixes are tried, seconds earlier than the return. Raises UsageError and LaunchError."""
+    stands before the fixes are tried, seconds earlier than the return; `keep` with all evidence. Raises UsageError and LaunchError."""
     begin = time.monotonic()
     if launcher is None:
         with Launcher(plan.base_environment or None) as own:
-            return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, begin)
-    return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, begin)
+            return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, keep, begin)
+    return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, keep, begin)
 
 
 def _preflight(
@@ -61,6 +62,7 @@ def _preflight(
     terms: Terms,
     progress: Callable[[str], None],
     first: Callable[[Report], None] | None,
+    keep: Callable[[Case], None] | None,
     begin: float,
 ) -> Report:
     launcher.begin()
@@ -68,6 +70,8 @@ def _preflight(
     facts = host_facts(plan)
     progress("importing torch")
     case = observe(plan, launcher, facts, terms, progress)
+    if keep is not None:
+        keep(case)
     judgement = judge(case)
     report = build.report(
         case,
@@ -109,11 +113,18 @@ def host_facts(plan: Plan) -> tuple[HostFacts, ...]:
 
 
 def observe(
-    plan: Plan, launcher: Launcher, facts: tuple[HostFacts, ...], terms: Terms, progress: Callable[[str], None]
+    plan: Plan,
+    launcher: Launcher,
+    facts: tuple[HostFacts, ...],
+    terms: Terms,
+    progress: Callable[[str], None],
+    decides: Callable[[Case], bool] = decided,
 ) -> Case:
-    """Run one world and return all evidence about it."""
+    """Run one world and return all evidence about it. `decides`: whether the evidence so far is enough."""
     with launcher.start(plan) as world:
-        return Watch(world, facts, decided, terms, progress).run()
+        case = Watch(world, facts, decides, terms, progress).run()
+    refuse_unplaced(case)
+    return case
 
 
 def with_tried_fixes(
@@ -144,7 +155,7 @@ def with_tried_fixes(
                 continue
             tried = _try(fix, plan, launcher, facts, terms, progress)
             left -= tried.verified is not None
-            worked = worked or tried.verified is True
+            worked = tried.verified is True
             fixes.append(tried)
         done.append(replace(diagnosis, fixes=tuple(fixes)))
     return tuple(done)

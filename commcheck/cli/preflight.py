@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import glob
 import os
 import socket
@@ -14,6 +15,7 @@ from typing import TypeVar
 from commcheck.cli.output import add_output_arguments, check_output, emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
+from commcheck.model.case import Case
 from commcheck.model.diagnosis import Report
 from commcheck.model.plan import FaultAt, Place, Plan
 from commcheck.planner import LAUNCHER_VARIABLES, check_size, local_plan
@@ -95,14 +97,17 @@ def run(args: argparse.Namespace) -> int:
             terms=Terms(deadline=args.deadline or WORLD_DEADLINE),
             progress=progress.say,
             first=early,
+            keep=None if args.report_dir is None else functools.partial(_keep, args.report_dir),
         )
     progress.done()
-    if args.report_dir is not None:
-        from commcheck.runtime.reports import write_report
-
-        write_report(args.report_dir, report)
     emit(report, args)
     return exit_code(report.verdict)
+
+
+def _keep(directory: str, case: Case) -> None:
+    from commcheck.runtime.reports import write_world
+
+    write_world(directory, case)
 
 
 def command() -> tuple[str, ...]:
@@ -141,8 +146,8 @@ def plan(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Plan]
     places = dict(of_rank("--netns", text, size, str) for text in args.netns)
     faults: dict[int, tuple[FaultAt, ...]] = {}
     for text in args.inject:
-        rank, fault = of_rank("--inject", text, size, _fault)
-        faults[rank] = (*faults.get(rank, ()), fault)
+        rank, made = of_rank("--inject", text, size, fault)
+        faults[rank] = (*faults.get(rank, ()), made)
     base = {k: v for k, v in environ.items() if k not in LAUNCHER_VARIABLES or k.startswith("MASTER_")}
     addr = args.master_addr or env.get("MASTER_ADDR") or base.get("MASTER_ADDR") or "127.0.0.1"
     given = args.master_port or env.get("MASTER_PORT") or base.get("MASTER_PORT")
@@ -216,7 +221,8 @@ def of_rank(option: str, text: str, size: int, parse: Callable[[str], T]) -> tup
     return int(rank), parse(rest)
 
 
-def _fault(text: str) -> FaultAt:
+def fault(text: str) -> FaultAt:
+    """`FAULT[@PHASE][=ARGUMENT]`. Raises UsageError."""
     head, _, argument = text.partition("=")
     name, _, phase = head.partition("@")
     from commcheck.model.phase import PHASES

@@ -19,7 +19,7 @@ def signature(call: Collective) -> str:
     return f"{call.op}({size}, {call.dtype}{', ' + call.reduce_op if call.reduce_op else ''})"
 
 
-class Difference(Value):
+class Difference(Value, frozen=True):
     """The first place where the ranks' calls differ. `kind`: "op", "shape", "dtype", "reduce-op", "skipped", "order"."""
 
     index: int
@@ -80,35 +80,42 @@ def _described(
     kind = "op"
     if guilty and innocent:
         mine, theirs = calls[guilty[0].slot], calls[innocent[0].slot]
-        follow = innocent[0].collectives
-        if (
-            index + 1 < len(follow)
-            and signature(mine) == signature(follow[index + 1])
-            or mine.expected != theirs.expected
-        ):
-            after = guilty[0].collectives
-            back = index + 1 < len(after) and signature(after[index + 1]) == signature(theirs)
-            kind = "order" if back else "skipped"
-        elif mine.op != theirs.op:
-            kind = "op"
-        elif mine.shape != theirs.shape:
-            kind = "shape"
-        elif mine.dtype != theirs.dtype:
-            kind = "dtype"
-        else:
-            kind = "reduce-op"
+        kind = _moved(guilty[0].collectives, innocent[0].collectives, index) or _part(mine, theirs)
     return Difference(index=index, kind=kind, guilty=guilty, innocent=innocent)
+
+
+def _moved(mine: tuple[Collective, ...], theirs: tuple[Collective, ...], index: int) -> str:
+    """`order` where the rank makes up later for what it left out here; `skipped` where it is at another step of the
+    program than the others and has not. Empty where it is at the same step."""
+    later = [signature(c) for c in mine[index + 1 :]]
+    ahead = mine[index].expected != theirs[index].expected
+    if index + 1 < len(theirs) and not ahead:
+        ahead = signature(mine[index]) == signature(theirs[index + 1])
+    if not ahead:
+        return ""
+    return "order" if later and later[0] == signature(theirs[index]) else "skipped"
+
+
+def _part(mine: Collective, theirs: Collective) -> str:
+    """Which part of two calls differs first."""
+    if mine.op != theirs.op:
+        return "op"
+    if mine.shape != theirs.shape:
+        return "shape"
+    return "dtype" if mine.dtype != theirs.dtype else "reduce-op"
 
 
 def behind(case: Case) -> tuple[RankRecord, ...]:
     """Ranks that have issued fewer calls than the others, are alive, and are not inside a call: nobody waits for them
     in vain more than the others do."""
-    ranks = [r for r in started(case) if r.collectives]
+    ranks = [r for r in started(case) if r.phase(Phase.FIRST_COLLECTIVE) is not None]
     if len(ranks) < 2 or difference(case) is not None:
         return ()
     most = max(len(r.collectives) for r in ranks)
-    waiting = [r for r in ranks if len(r.collectives) == most and not r.collectives[-1].done]
-    late = tuple(r for r in ranks if len(r.collectives) < most and r.collectives[-1].done and not died(r))
+    waiting = [r for r in ranks if r.collectives and len(r.collectives) == most and not r.collectives[-1].done]
+    late = tuple(
+        r for r in ranks if len(r.collectives) < most and (not r.collectives or r.collectives[-1].done) and not died(r)
+    )
     return late if waiting else ()
 
 

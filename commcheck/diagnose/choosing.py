@@ -10,7 +10,7 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom
 
 
-class Choice(Value):
+class Choice(Value, frozen=True):
     """A rank's GLOO_SOCKET_IFNAME (its first name), and what the host has of that name."""
 
     rank: RankRecord

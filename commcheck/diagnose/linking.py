@@ -10,7 +10,7 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Link
 Direction = tuple[int, int]
 
 
-class Blocked(Value):
+class Blocked(Value, frozen=True):
     """The directions that failed with one outcome, and those that were tried and worked."""
 
     failed: dict[Direction, Probe]

@@ -26,8 +26,7 @@ _EVIDENCE = 5
 _SURE = 0.6
 _NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
-_MOST_LINES = 200_000
-_MOST_PROGRESS = 2000  # lines that only tell how far the job was
+_MOST = {scan.Interest.SIGNATURE: 100_000, scan.Interest.TROUBLE: 20_000, scan.Interest.PROGRESS: 2_000}  # of a source
 
 
 def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
@@ -38,11 +37,7 @@ def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
     not_read: list[str] = []
     for name, data in sources:
         before = len(lines)
-        for line in _lines(name, decode.clean(name, data)):
-            if len(lines) >= _MOST_LINES:
-                not_read.append(f"{name}: lines after line {line.number} (too many error-like lines to keep)")
-                break
-            lines.append(line)
+        lines.extend(_lines(name, decode.clean(name, data)))
         if not data.strip():
             not_read.append(f"{name}: it is empty")
         elif len(lines) == before:
@@ -153,12 +148,12 @@ _COLLECT = (
 def _lines(name: str, data: bytes) -> Iterable[LogLine]:
     """The lines of one clean source that are worth keeping."""
     of_source = marks.of_source(name)
-    progress = 0
+    kept = dict.fromkeys(scan.Interest, 0)
     for number, raw, literals in scan.prefilter().wanted(data):
-        if scan.tells_progress_only(literals):
-            progress += 1
-            if progress > _MOST_PROGRESS:
-                continue
+        why = scan.interest(literals)
+        kept[why] += 1
+        if kept[why] > _MOST[why]:
+            continue
         for part in _parts(raw):
             marked = marks.read(decode.text_of(part).rstrip())
             text = redact(marked.text)
@@ -175,7 +170,7 @@ def _parts(raw: bytes) -> list[bytes]:
         return parts
     shapes = [shape(part) for part in parts]
     found = scan.prefilter().hits(list(dict.fromkeys(shapes)))
-    wanted = {text for text, numbers in found.items() if not scan.tells_progress_only(numbers)}
+    wanted = {text for text, numbers in found.items() if scan.interest(numbers) is not scan.Interest.PROGRESS}
     return [part for part, text in zip(parts, shapes, strict=True) if text in wanted]
 
 

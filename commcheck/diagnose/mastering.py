@@ -10,7 +10,7 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix
 from commcheck.model.taxonomy import FixPattern
 
 
-class Misdirected(Value):
+class Misdirected(Value, frozen=True):
     """A rank that looks for the store where rank 0 is not. `address`: the first that it tries."""
 
     rank: RankRecord

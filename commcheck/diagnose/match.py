@@ -24,7 +24,7 @@ _RULES = "commcheck.diagnose.rules"
 _STAGES = tuple(Stage)
 
 
-class Judgement(Value):
+class Judgement(Value, frozen=True):
     """What the rules make of a case. `diagnoses`: best first."""
 
     verdict: Verdict

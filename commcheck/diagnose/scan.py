@@ -5,6 +5,7 @@ What may not be here: judgement. `commcheck.diagnose.logs` turns hits into match
 
 import re
 from collections.abc import Sequence
+from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
@@ -49,7 +50,6 @@ TROUBLE = re.compile(
     r"|\bTraceback \(most recent call last\)"
     r"|(?:^|[\s\[|:])(?:ERROR|FATAL|CRITICAL|PANIC)(?=$|[\s\]|:])"
     r"|(?:^|\s)(?:[Ff]atal(?: [Pp]ython)? error|[Ee]rror|error while [\w ]+):\s"
-    r"|^F\d{4} |\[F\d{3} "
     r"|\b(?:core dumped|[Ss]egmentation fault|[Bb]us error|Illegal instruction|terminate called|double free|stack smashing)"
     r"|\bAborted\b|\bAborting\b|\bKilled\b|\bCheck failed:|\bCHECK failed|\bassert(?:ion)?\b.{0,80}\bfailed\b"
     r"|\bNCCL WARN\b|\bexit(?:ed)?(?: with)?(?: non-zero)?(?: exit)? ?(?:code|status):? (?!0\b)-?\d"
@@ -59,7 +59,6 @@ _TROUBLE_WORDS = (
     "error", "exception", "interrupt", "exit", "traceback", "fatal", "critical", "panic", "dumped", "fault",
     "terminate called", "aborted", "aborting", "killed", "check failed", "assert", "nccl warn", "failed",
     "timed out", "command not found", "illegal instruction", "double free", "smashing", "stalled for",
-    "[f", "f0", "f1",
 )  # fmt: skip
 
 _STAGES: tuple[tuple[Stage, re.Pattern[str]], ...] = (
@@ -119,8 +118,8 @@ def entries() -> tuple[Entry, ...]:
 
 @cache
 def prefilter() -> Prefilter:
-    """The literals of all signatures, then the words of trouble and of progress (see `meaning`)."""
-    return Prefilter([*(literal for literal, _ in _literals()), *_TROUBLE_WORDS, *crosscheck.WORDS, *_STAGE_WORDS])
+    """The literals of all signatures, then the words of comparisons, trouble and progress (see `interest`)."""
+    return Prefilter([*(literal for literal, _ in _literals()), *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS])
 
 
 @cache
@@ -132,15 +131,21 @@ def _literals() -> tuple[tuple[str, int], ...]:
     )
 
 
-def tells_progress_only(numbers: frozenset[int]) -> bool:
-    """Whether the literals found in a line (their numbers in `prefilter`) tell of nothing but how far the job was."""
-    return min(numbers) >= len(_literals()) + len(_TROUBLE_WORDS) + len(crosscheck.WORDS)
+class Interest(IntEnum):
+    """Why a line is kept: the less of a diagnosis it can carry, the fewer of its kind are needed."""
+
+    SIGNATURE = 0
+    TROUBLE = 1
+    PROGRESS = 2
 
 
-@cache
-def compiled(pattern: str) -> re.Pattern[str]:
-    """A signature's pattern; compiled when its literal was met, since compiling all costs more than a short log."""
-    return re.compile(pattern)
+def interest(numbers: frozenset[int]) -> Interest:
+    """What the literals found in a line (their numbers in `prefilter`) can be good for, at best."""
+    signatures, compared = len(_literals()), len(crosscheck.WORDS)
+    least = min(numbers)
+    if least < signatures + compared:
+        return Interest.SIGNATURE
+    return Interest.TROUBLE if least < signatures + compared + len(_TROUBLE_WORDS) else Interest.PROGRESS
 
 
 def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:

@@ -29,7 +29,7 @@ class Ended(StrEnum):
 # --- facts of a host ------------------------------------------------------------------------------------
 
 
-class Address(Value):
+class Address(Value, frozen=True):
     """One address of an interface. `family` is "ipv4" or "ipv6", `prefix` its network's length in bits."""
 
     family: str
@@ -37,7 +37,7 @@ class Address(Value):
     prefix: int
 
 
-class Interface(Value):
+class Interface(Value, frozen=True):
     """A network interface as the kernel shows it. `carrier`: a cable or peer is there."""
 
     name: str
@@ -49,7 +49,7 @@ class Interface(Value):
     addresses: tuple[Address, ...] = ()
 
 
-class Route(Value):
+class Route(Value, frozen=True):
     """A route; `destination` in CIDR form, "0.0.0.0/0" is the default; `gateway` empty when on link."""
 
     destination: str
@@ -57,7 +57,7 @@ class Route(Value):
     interface: str
 
 
-class NameLookup(Value):
+class NameLookup(Value, frozen=True):
     """What a look-up gave. `addresses` in the resolver's order; `error` is empty on success."""
 
     name: str
@@ -67,7 +67,7 @@ class NameLookup(Value):
     seconds: float = 0.0
 
 
-class Limit(Value):
+class Limit(Value, frozen=True):
     """A resource limit; -1 is unlimited. `name` as in `ulimit`: nofile, nproc, memlock, as."""
 
     name: str
@@ -75,7 +75,7 @@ class Limit(Value):
     hard: int
 
 
-class Listener(Value):
+class Listener(Value, frozen=True):
     """A listening TCP socket on a host and, where it could be found, the process that owns it."""
 
     address: str
@@ -85,7 +85,7 @@ class Listener(Value):
     is_store: bool = False  # it answered as a PyTorch TCPStore does
 
 
-class HostFacts(Value):
+class HostFacts(Value, frozen=True):
     """What is known about one host without starting anything there."""
 
     host: str
@@ -107,7 +107,7 @@ class HostFacts(Value):
 # --- what one rank did ------------------------------------------------------------------------------------
 
 
-class PhaseRecord(Value):
+class PhaseRecord(Value, frozen=True):
     """One phase of one rank. `begin` is in seconds since the world was started (monotonic)."""
 
     phase: Phase
@@ -117,7 +117,7 @@ class PhaseRecord(Value):
     note: str = ""
 
 
-class RankError(Value):
+class RankError(Value, frozen=True):
     """The exception that ended a rank, as it was raised."""
 
     phase: Phase
@@ -125,7 +125,7 @@ class RankError(Value):
     message: str
 
 
-class Collective(Value):
+class Collective(Value, frozen=True):
     """A collective or point-to-point call that a rank issued, in its order; `expected` is what the workload asks for."""
 
     index: int
@@ -140,7 +140,7 @@ class Collective(Value):
     expected: str = ""  # the workload's own signature of this step; empty where there is none
 
 
-class ValueCheck(Value):
+class ValueCheck(Value, frozen=True):
     """A comparison of a collective's result with its reference value."""
 
     op: str
@@ -151,7 +151,7 @@ class ValueCheck(Value):
     detail: str = ""
 
 
-class Published(Value):
+class Published(Value, frozen=True):
     """The address that a rank told the others to connect to."""
 
     rank: int
@@ -159,7 +159,7 @@ class Published(Value):
     port: int | None = None
 
 
-class Socket(Value):
+class Socket(Value, frozen=True):
     """A row of the kernel's TCP or UDP table that belongs to the rank's process.
 
     `state` as `ss` names it ("ESTAB", "SYN-SENT", "LISTEN", ...); queues in bytes."""
@@ -189,7 +189,7 @@ class Outcome(StrEnum):
     OTHER = "other"
 
 
-class Probe(Value):
+class Probe(Value, frozen=True):
     """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer),
     "bulk" (64 KiB through a data connection), "name" (a look-up)."""
 
@@ -204,7 +204,7 @@ class Probe(Value):
     detail: str = ""
 
 
-class PairMeasure(Value):
+class PairMeasure(Value, frozen=True):
     """Latency (seconds, one way) and bandwidth (bytes per second) to one peer, coarse."""
 
     peer_rank: int
@@ -212,7 +212,7 @@ class PairMeasure(Value):
     bandwidth: float
 
 
-class ProcessState(Value):
+class ProcessState(Value, frozen=True):
     """A live process as /proc shows it: `state` is R, S, D, T, Z or X; `cpu` in seconds."""
 
     state: str
@@ -221,7 +221,7 @@ class ProcessState(Value):
     waiting_in: str = ""
 
 
-class Exit(Value):
+class Exit(Value, frozen=True):
     """How a process ended: an exit code, or a signal's number. `oom`: the kernel's counters say out of memory.
 
     `by_us`: commcheck ended it after the evidence was taken, so it says nothing about the rank."""
@@ -232,7 +232,7 @@ class Exit(Value):
     by_us: bool = False
 
 
-class LogLine(Value):
+class LogLine(Value, frozen=True):
     """A line of text. `number` counts from 1 in its source; `rank` where there is a mark."""
 
     source: str
@@ -242,7 +242,7 @@ class LogLine(Value):
     seconds: float | None = None
 
 
-class RankRecord(Value):
+class RankRecord(Value, frozen=True):
     """Everything about one process of the world. `slot` is its place in the launch order, unique even when two
     processes claim the same rank; `rank` and `world_size` are what its environment claims."""
 
@@ -267,6 +267,7 @@ class RankRecord(Value):
     collectives: tuple[Collective, ...] = ()
     checks: tuple[ValueCheck, ...] = ()
     pairs: tuple[PairMeasure, ...] = ()
+    waits_for: tuple[int, ...] = ()  # ranks that had not come to the store when this one looked for them
     members: tuple[tuple[int, int], ...] = ()  # (rank, pid) of every member, as an all-gather showed them
     output: tuple[LogLine, ...] = ()
     faults: tuple[str, ...] = ()  # faults made on purpose; for the report's reader, never for a rule
@@ -292,7 +293,7 @@ class RankRecord(Value):
         return last is not None and last.phase is Phase.TEARDOWN and last.status is PhaseStatus.OK
 
 
-class World(Value):
+class World(Value, frozen=True):
     """The world as it was asked for."""
 
     size: int
@@ -302,7 +303,7 @@ class World(Value):
     store_seconds: float = 1800.0  # torch's own default for store and gloo collectives (torch.distributed.constants)
 
 
-class Case(Value):
+class Case(Value, frozen=True):
     """All evidence. `complete`: no further process will appear (the launcher has started all, or the join deadline
     has passed), so an absent rank is a missing one. `expected_slots` is how many processes were to be started."""
 

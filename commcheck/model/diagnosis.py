@@ -38,7 +38,7 @@ class EvidenceKind(StrEnum):
     VALUE = "value"
 
 
-class Evidence(Value):
+class Evidence(Value, frozen=True):
     """One observation. `source` names the file, table or probe, `line` its line where it has one."""
 
     kind: EvidenceKind
@@ -48,7 +48,7 @@ class Evidence(Value):
     line: int | None = None
 
 
-class Link(Value):
+class Link(Value, frozen=True):
     """A direction between two ranks or hosts."""
 
     source: str
@@ -56,7 +56,7 @@ class Link(Value):
     port: int | None = None
 
 
-class Fix(Value):
+class Fix(Value, frozen=True):
     """A repair as data. Where `set`, `unset` or `args` alone describe it, commcheck can try it; `commands` change a
     machine and are printed, never run. `verified`: True worked, False did not, None was not tried (`not_tried` says why).
     `applies_to_ranks` empty: all ranks. `rank_set`: by slot (as text), where the values differ: two processes that claim
@@ -80,7 +80,7 @@ class Fix(Value):
         return bool(self.set or self.unset or self.args or self.rank_set) and not self.commands
 
 
-class Match(Value):
+class Match(Value, frozen=True):
     """What a rule found. `symptom` overrides the rule's default where the phase decides it."""
 
     symptom: Symptom
@@ -95,7 +95,7 @@ class Match(Value):
     next: tuple[str, ...] = ()
 
 
-class Diagnosis(Value):
+class Diagnosis(Value, frozen=True):
     """One ranked answer of the report."""
 
     symptom: Symptom
@@ -113,7 +113,7 @@ class Diagnosis(Value):
     fixes: tuple[Fix, ...] = ()
 
 
-class RankPhase(Value):
+class RankPhase(Value, frozen=True):
     """One row of the report's phase table."""
 
     rank: int
@@ -123,7 +123,7 @@ class RankPhase(Value):
     seconds: float
 
 
-class Placed(Value):
+class Placed(Value, frozen=True):
     """How one rank was placed and started."""
 
     rank: int
@@ -134,7 +134,7 @@ class Placed(Value):
     started_why: str = ""
 
 
-class Connection(Value):
+class Connection(Value, frozen=True):
     """A connection that the kernel shows between two ranks' processes, and the interface that carries it."""
 
     rank: int
@@ -144,7 +144,7 @@ class Connection(Value):
     purpose: str  # "store" or "data"
 
 
-class PairRow(Value):
+class PairRow(Value, frozen=True):
     """Coarse latency (seconds) and bandwidth (bytes per second) from one rank to another."""
 
     rank: int
@@ -153,7 +153,7 @@ class PairRow(Value):
     bandwidth: float
 
 
-class WorldReport(Value):
+class WorldReport(Value, frozen=True):
     """The world that was really formed, with its proof."""
 
     size: int
@@ -168,7 +168,7 @@ class WorldReport(Value):
     pairs: tuple[PairRow, ...] = ()
 
 
-class Report(Value):
+class Report(Value, frozen=True):
     """The JSON report. Field order is the order of printing."""
 
     schema: str

@@ -12,32 +12,32 @@ from commcheck.model.case import Collective, PairMeasure, Probe, Published, Rank
 from commcheck.model.phase import Phase
 
 
-class Event(Value, tag_field="event"):
+class Event(Value, frozen=True, tag_field="event"):
     """Base of all journal lines. `at`: CLOCK_MONOTONIC seconds, comparable between processes of one host."""
 
     at: float
 
 
-class Began(Event, tag="began"):
+class Began(Event, frozen=True, tag="began"):
     """A phase begins."""
 
     phase: Phase
 
 
-class Finished(Event, tag="finished"):
+class Finished(Event, frozen=True, tag="finished"):
     """A phase is done."""
 
     phase: Phase
     note: str = ""
 
 
-class Failed(Event, tag="failed"):
+class Failed(Event, frozen=True, tag="failed"):
     """An exception ended the rank."""
 
     error: RankError
 
 
-class Claimed(Event, tag="claimed"):
+class Claimed(Event, frozen=True, tag="claimed"):
     """What the rank takes itself to be, and what its torch offers."""
 
     rank: int | None
@@ -46,55 +46,63 @@ class Claimed(Event, tag="claimed"):
     backends: tuple[str, ...]
 
 
-class Probed(Event, tag="probed"):
+class Probed(Event, frozen=True, tag="probed"):
     """The result of one probe."""
 
     probe: Probe
 
 
-class Told(Event, tag="told"):
+class Told(Event, frozen=True, tag="told"):
     """An address that a rank (this one, or another as this one read it) asks others to connect to."""
 
     published: Published
 
 
-class Issued(Event, tag="issued"):
+class Issued(Event, frozen=True, tag="issued"):
     """A collective is about to be called."""
 
     collective: Collective
 
 
-class Returned(Event, tag="returned"):
+class Returned(Event, frozen=True, tag="returned"):
     """The collective with this index has returned."""
 
     index: int
 
 
-class Checked(Event, tag="checked"):
+class Checked(Event, frozen=True, tag="checked"):
     """A result was compared with its reference."""
 
     check: ValueCheck
 
 
-class Saw(Event, tag="saw"):
+class Saw(Event, frozen=True, tag="saw"):
     """The rank's own rows of the kernel's socket table, once the group stands."""
 
     sockets: tuple[Socket, ...]
 
 
-class Met(Event, tag="met"):
+class Met(Event, frozen=True, tag="met"):
     """Rank and pid of every member, as an all-gather over the group returned them."""
 
     members: tuple[tuple[int, int], ...]
 
 
-class Measured(Event, tag="measured"):
+class Waits(Event, frozen=True, tag="waits"):
+    """The ranks that have not come to the store yet, after a while of waiting; empty when all are there."""
+
+    ranks: tuple[int, ...]
+
+
+class Measured(Event, frozen=True, tag="measured"):
     """Latency and bandwidth to one peer."""
 
     pair: PairMeasure
 
 
-AnyEvent = Began | Finished | Failed | Claimed | Probed | Told | Issued | Returned | Checked | Saw | Met | Measured
+AnyEvent = (
+    Began | Finished | Failed | Claimed | Probed | Told | Issued | Returned | Checked | Saw | Met | Measured | Waits
+)
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 

@@ -3,7 +3,7 @@
 from commcheck.model.base import Value
 
 
-class Place(Value):
+class Place(Value, frozen=True):
     """Where a process runs. All empty: right here.
 
     `netns`: an entry below /run/netns, as `ip netns` makes them (its files below /etc/netns/NAME are mounted over
@@ -19,7 +19,7 @@ class Place(Value):
         return not self.netns and self.pid is None
 
 
-class FaultAt(Value):
+class FaultAt(Value, frozen=True):
     """A fault made on purpose inside one rank: the name of a module of `commcheck.worker.faults`, when it strikes
     (at the begin of that phase), and an argument."""
 
@@ -28,7 +28,7 @@ class FaultAt(Value):
     argument: str = ""
 
 
-class RankPlan(Value):
+class RankPlan(Value, frozen=True):
     """One process: its exact environment (nothing is inherited), place, limits and faults.
 
     `limits`: soft and hard value by name ("nofile", "as", ...). `cgroups`: directories whose cgroup.procs it joins."""
@@ -44,7 +44,7 @@ class RankPlan(Value):
     init_method: str = "env://"
 
 
-class Plan(Value):
+class Plan(Value, frozen=True):
     """A world to start. `size`: the world size that is meant, against which the ranks' own claims are compared."""
 
     size: int

@@ -12,7 +12,7 @@ from commcheck.model.diagnosis import Match
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
-class Signature(Value):
+class Signature(Value, frozen=True):
     """A wording by which a log shows a cause.
 
     `pattern` is a regular expression searched in one line; `literal` is a lower-case text that every match contains
@@ -29,7 +29,7 @@ class Signature(Value):
     versions: str = ""
 
 
-class Rule(Value):
+class Rule(Value, frozen=True):
     """One cause. `cause` is its id in the catalogue and never changes; `code` is CCnnn and is never reused
     (1xx setup, 2xx collective, 3xx device, 4xx performance, 9xx build and environment).
 

@@ -6,14 +6,14 @@ from commcheck.model.base import Value
 from commcheck.model.plan import RankPlan
 
 
-class Assignment(Value):
+class Assignment(Value, frozen=True):
     """Become this rank. The file descriptors come beside it: stdout, stderr, journal, stack."""
 
     rank: RankPlan
     workload: str
 
 
-class Ready(Value, tag="ready"):
+class Ready(Value, frozen=True, tag="ready"):
     """torch is imported; ranks can be forked. `threads` of the forking process must be 1."""
 
     seconds: float
@@ -22,28 +22,28 @@ class Ready(Value, tag="ready"):
     unsafe: str = ""  # why it must not be forked from, if so
 
 
-class Forked(Value, tag="forked"):
+class Forked(Value, frozen=True, tag="forked"):
     """A rank has been forked."""
 
     slot: int
     pid: int
 
 
-class Refused(Value, tag="refused"):
+class Refused(Value, frozen=True, tag="refused"):
     """It was not safe to fork, or it failed: the rank has to be started cold."""
 
     slot: int
     why: str
 
 
-class Reaped(Value, tag="reaped"):
+class Reaped(Value, frozen=True, tag="reaped"):
     """A forked rank has ended, with this wait status."""
 
     pid: int
     status: int
 
 
-class Broken(Value, tag="broken"):
+class Broken(Value, frozen=True, tag="broken"):
     """torch could not be imported at all."""
 
     why: str

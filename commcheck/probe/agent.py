@@ -3,6 +3,7 @@
 Started by the launcher once per place; a fresh interpreter without torch, so that entering namespaces disturbs nobody."""
 
 import os
+import socket
 import sys
 import threading
 
@@ -17,7 +18,12 @@ from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
 
 
-class Target(Value):
+SIGN_DEADLINE = 0.4
+"""Seconds for the attempt on the neighbouring port."""
+MAX_PORT = 65535
+
+
+class Target(Value, frozen=True):
     """A connection to try. `kind` and `peer_rank` are passed into the probe; `rank` says for whom it is tried."""
 
     rank: int
@@ -27,7 +33,7 @@ class Target(Value):
     peer_rank: int | None = None
 
 
-class Request(Value):
+class Request(Value, frozen=True):
     """What to look at. `parent` is the pid of the asking process."""
 
     parent: int
@@ -38,7 +44,7 @@ class Request(Value):
     listening_on: tuple[int, ...] = ()
 
 
-class Answer(Value):
+class Answer(Value, frozen=True):
     """What was found. `probes` carry the slot for which each was tried."""
 
     facts: HostFacts | None = None
@@ -70,6 +76,10 @@ def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
             store = looks_like_store(target.address, target.port)
             detail = "a PyTorch store answers there" if store else "something answers there that is no PyTorch store"
             probe = msgspec.structs.replace(probe, detail=detail)
+        elif probe.outcome is Outcome.TIMED_OUT and target.kind == "master":
+            sign = sign_of_life(target.address, target.port)
+            if sign:
+                probe = msgspec.structs.replace(probe, detail=f"{probe.detail}, but the host itself is up ({sign})")
         results.append((target.rank, probe))
 
     threads = [threading.Thread(target=one, args=(t,)) for t in targets]
@@ -78,6 +88,25 @@ def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
     for thread in threads:
         thread.join()
     return tuple(sorted(results, key=lambda r: (r[0], r[1].target, r[1].port)))
+
+
+_ARP_COMPLETE = 0x2
+"""linux/if_arp.h, ATF_COM: the neighbour has answered."""
+
+
+def sign_of_life(address: str, port: int) -> str:
+    """How a host that is silent on one port shows that it is there: it answers ARP, or refuses on the next port."""
+    try:
+        resolved = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4][0]
+        with open("/proc/net/arp", encoding="ascii") as file:
+            for line in file.read().splitlines()[1:]:
+                fields = line.split()
+                if fields[0] == resolved and int(fields[2], 16) & _ARP_COMPLETE:
+                    return "it answers ARP"
+    except OSError:
+        pass  # no IPv4 neighbours to look at, or the name is gone: the next sign is tried
+    other = connect(address, port + 1 if port < MAX_PORT else port - 1, deadline=SIGN_DEADLINE)
+    return f"port {other.port}: {other.outcome.value}" if other.outcome in (Outcome.OK, Outcome.REFUSED) else ""
 
 
 def listeners(port: int) -> tuple[Listener, ...]:

@@ -5,7 +5,7 @@ from commcheck.model.diagnosis import RankPhase
 from commcheck.model.phase import PhaseStatus
 
 
-class PhaseSummary(Value):
+class PhaseSummary(Value, frozen=True):
     """One phase over all ranks; `bad` lists the ranks that did not come through, by status."""
 
     phase: str

@@ -103,6 +103,7 @@ def record(rank: RunningRank, begun: float, seen: Seen, hosts: tuple[HostFacts, 
         collectives=tuple(heard.collectives),
         checks=tuple(heard.checks),
         pairs=tuple(heard.pairs),
+        waits_for=heard.waits_for,
         members=heard.members,
         output=output(rank),
         faults=tuple(f"{f.name}@{f.phase}" for f in rank.plan.faults),
@@ -149,6 +150,7 @@ class _Heard:
         self.pairs: list[PairMeasure] = []
         self.sockets: tuple[Socket, ...] = ()
         self.members: tuple[tuple[int, int], ...] = ()
+        self.waits_for: tuple[int, ...] = ()
 
     def phases(self) -> tuple[PhaseRecord, ...]:
         return tuple(self._phases[p] for p in PHASES if p in self._phases)
@@ -178,6 +180,8 @@ class _Heard:
                 self.pairs.append(pair)
             case journal.Saw(sockets=rows):
                 self.sockets = rows
+            case journal.Waits(ranks=ranks):
+                self.waits_for = ranks
             case journal.Met(members=members):
                 self.members = members
             case journal.Claimed():

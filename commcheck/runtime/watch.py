@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from commcheck.errors import LaunchError
 from commcheck.model import journal
 from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin
@@ -27,8 +28,12 @@ SAMPLE = 0.2
 """Seconds between the two looks whose difference says whether anything moves."""
 SETTLE = 0.3
 """Seconds that the other ranks get to show their side after the first failure."""
+AFTER_FAILURE = 1.2
+"""Seconds after the first failure when the watch ends: a world that has lost a rank does not come right again."""
 GROWTH = 1.6
 """Factor by which the next look is put off when the evidence did not decide."""
+QUIET_LIMIT = 2.0
+"""Seconds between two looks at most: a rank that joins others also learns from what they leave in the directory."""
 TARGETS_LIMIT = 64
 """Connections tried per place when a world stalls."""
 PHASE_PATIENCE: dict[Phase, float] = {
@@ -46,18 +51,19 @@ a resolver's two tries of 5 s (resolv.conf(5)) and several TCP retransmissions; 
 WORLD_DEADLINE = 300.0
 """Seconds after which even a moving world is given up."""
 
+UNPLACED = "commcheck: this rank could not be placed: "
+"""What a rank prints that could not become what the plan says (commcheck/worker)."""
+
 Judge = Callable[[Case], bool]
 """Whether the evidence decides what is wrong."""
 
 
-class Terms(Value):
-    """What bounds a watch. `patience`: the least seconds of standstill that are borne, whatever the phase (a rank that
-    joins others waits for them); `complete`: whether no further process can appear."""
+class Terms(Value, frozen=True):
+    """What bounds a watch. `join_deadline`: others start the other ranks, and until then (seconds) absent ones are
+    only waited for; None: all ranks are ours, and there is nobody to wait for."""
 
     deadline: float = WORLD_DEADLINE
-    patience: float = 0.0
-    origin: Origin = Origin.WORLD
-    complete: bool = True
+    join_deadline: float | None = None
 
 
 class Watch:
@@ -93,10 +99,12 @@ class Watch:
                 return self._stop(Ended.DEADLINE)
             failed = self._failed_at()
             if failed is not None and time.monotonic() - failed >= SETTLE:
-                self._look()
-                found = self._case(Ended.FAILED)
-                if self._judge(found):
+                self._look(stalled=True)
+                since = time.monotonic() - failed
+                if since >= AFTER_FAILURE or self._judge(self._case(Ended.FAILED)):
                     return self._stop(Ended.FAILED)
+                world.pump(time.monotonic() + SETTLE)
+                continue
             until = world.last_event + quiet
             if failed is not None and failed + SETTLE > time.monotonic():
                 until = min(until, failed + SETTLE)
@@ -112,9 +120,9 @@ class Watch:
             self._look(stalled=True)
             if self._judge(self._case(Ended.STALLED)):
                 return self._stop(Ended.STALLED)
-            if time.monotonic() - world.last_event > self._patience():
+            if self._given_up():
                 return self._stop(Ended.STALLED)
-            quiet *= GROWTH
+            quiet = min(quiet * GROWTH, QUIET_LIMIT)
 
     # -- reading the world
 
@@ -128,9 +136,12 @@ class Watch:
             self._first_failure = time.monotonic()
         return self._first_failure
 
-    def _patience(self) -> float:
+    def _given_up(self) -> bool:
+        """The standstill has lasted longer than anything harmless does, or than the others may be late."""
+        if self._terms.join_deadline is not None:
+            return self._world.seconds >= self._terms.join_deadline
         phases = [p for p in map(_phase_of, self._world.alive) if p is not None]
-        return max([self._terms.patience, *(PHASE_PATIENCE[p] for p in phases)])
+        return time.monotonic() - self._world.last_event > max((PHASE_PATIENCE[p] for p in phases), default=0.0)
 
     def _stalled(self) -> bool:
         before = evidence.activity(self._world)
@@ -150,11 +161,13 @@ class Watch:
             if not ended or not all(ended):
                 return
             self._said.add(phase)
-            self._progress(f"{phase.value}: all {len(ended)} ranks, {self._world.seconds:.2f} s")
+            who = f"all {len(ended)} ranks" if len(ended) > 1 else "done"
+            self._progress(f"{phase.value}: {who}, {self._world.seconds:.2f} s")
 
     # -- taking evidence
 
     def _look(self, *, stalled: bool = False) -> None:
+        """`stalled`: it does not go on, so that probes of our own can disturb nothing."""
         seen, world = self._seen, self._world
         seen.states.update(evidence.states(world))
         seen.sockets.update(evidence.socket_tables(world))
@@ -163,10 +176,13 @@ class Watch:
             self._probe()
 
     def _probe(self) -> None:
-        """Try from outside what the waiting ranks try: the store's port, or each other's data ports. Once per phase."""
-        waiting = {r.plan.slot: _phase_of(r) for r in self._world.alive}
-        store = [r for r in self._world.alive if waiting[r.plan.slot] is Phase.STORE]
-        group = [r for r in self._world.alive if waiting[r.plan.slot] is Phase.GROUP]
+        """Try from outside what the waiting ranks try: the store's port, or each other's data ports. Once per phase;
+        while others may still come, every time anew."""
+        if self._terms.join_deadline is not None:
+            self._probed.clear()
+            self._seen.probes.clear()
+        store = [r for r in self._world.ranks if _phase_of(r) is Phase.STORE]
+        group = [r for r in self._world.alive if _phase_of(r) is Phase.GROUP]
         targets: dict[Place, list[Target]] = {}
         listening: dict[Place, set[int]] = {}
         if store and Phase.STORE not in self._probed:
@@ -225,7 +241,15 @@ class Watch:
     def _case(self, ended: Ended) -> Case:
         self._hosts = hosts_with_versions(self._world, self._hosts)
         terms = self._terms
-        return case(self._world, self._seen, self._hosts, ended=ended, origin=terms.origin, complete=terms.complete)
+        joined = terms.join_deadline is not None
+        return case(
+            self._world,
+            self._seen,
+            self._hosts,
+            ended=ended,
+            origin=Origin.JOINED if joined else Origin.WORLD,
+            complete=terms.join_deadline is None or self._world.seconds >= terms.join_deadline,
+        )
 
     def _finish(self) -> Case:
         self._world.drain()
@@ -260,4 +284,12 @@ def _store_target(rank: RunningRank) -> Target | None:
 
 
 def _with_listeners(facts: HostFacts, listeners: tuple[Listener, ...]) -> HostFacts:
-    return replace(facts, listeners=(*facts.listeners, *listeners))
+    return replace(facts, listeners=tuple(dict.fromkeys((*facts.listeners, *listeners))))
+
+
+def refuse_unplaced(case: Case) -> None:
+    """Raise LaunchError when a rank could not be placed as planned: nothing is known about the world then."""
+    for rank in case.ranks:
+        line = next((x.text for x in rank.output if x.text.startswith(UNPLACED)), "")
+        if rank.exit is not None and not rank.phases and line:
+            raise LaunchError(f"rank in slot {rank.slot}: {line.removeprefix(UNPLACED)}")

@@ -75,6 +75,7 @@ def oom_kills(pid: int) -> dict[str, int]:
         return found
     for line in lines:
         _, controllers, path = line.split(":", 2)
+        candidates: tuple[str, ...]
         if controllers == "":
             candidates = (f"/sys/fs/cgroup{path}/memory.events", f"/sys/fs/cgroup/unified{path}/memory.events")
         elif "memory" in controllers.split(","):

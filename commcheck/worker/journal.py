@@ -81,6 +81,10 @@ class Journal:
         """Report the members of the group."""
         self._write(lines.Met(at=self._clock(), members=members))
 
+    def waits(self, ranks: tuple[int, ...]) -> None:
+        """Report the ranks that are waited for."""
+        self._write(lines.Waits(at=self._clock(), ranks=ranks))
+
     def measured(self, pair: PairMeasure) -> None:
         """Report a pair's latency and bandwidth."""
         self._write(lines.Measured(at=self._clock(), pair=pair))

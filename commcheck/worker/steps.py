@@ -25,7 +25,7 @@ _REDUCE = {
 }
 
 
-class Step(Value):
+class Step(Value, frozen=True):
     """A call to issue. `size` in elements; `root` for a broadcast, `shift` added to the input by a fault."""
 
     op: str

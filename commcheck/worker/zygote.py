@@ -77,11 +77,11 @@ def _serve(connection: socket.socket) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     children: set[int] = set()
     while True:
-        ready, _, _ = select.select([connection, wake_read], [], [])
+        ready, _, _ = select.select([connection.fileno(), wake_read], [], [])
         if wake_read in ready:
             os.read(wake_read, 4096)
             _reap(connection, children)
-        if connection in ready:
+        if connection.fileno() in ready:
             data, fds, _, _ = socket.recv_fds(connection, 64, 8)
             if not data:
                 break

@@ -12,7 +12,7 @@ class Oom(Fault):
 
     def act(self) -> None:
         """Take and touch memory. Raises MemoryError at the ceiling."""
-        taken = []
+        taken: list[bytearray] = []
         while len(taken) * _PIECE < CEILING:
             taken.append(bytearray(b"\1") * _PIECE)
         raise MemoryError("no out-of-memory killer came: is the rank in a control group with a memory limit?")

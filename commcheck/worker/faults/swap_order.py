@@ -12,8 +12,8 @@ class SwapOrder(Fault):
     done = False
 
     def alter(self, step: Step, phase: Phase) -> tuple[Step, ...]:
-        """Hold the first step of the phase back until after the second."""
-        if self.done or phase != self.phase:
+        """Hold the first of the workload's two equal all-reduces back until after the second."""
+        if self.done or phase != self.phase or step.op != "all_reduce" or step.size != 64 or step.dtype != "float32":
             return (step,)
         if self.held is None:
             self.held = step

@@ -10,7 +10,7 @@ from types import ModuleType
 import torch
 import torch.distributed as dist
 
-from commcheck.model.case import PairMeasure
+from commcheck.model.case import Collective, PairMeasure
 from commcheck.system import sockets
 from commcheck.worker.context import RankContext
 from commcheck.worker.steps import NotSupportedError, Step, perform
@@ -45,7 +45,11 @@ def first(ctx: RankContext) -> str:
         perform(ctx, step)
     mine = torch.tensor([ctx.rank, os.getpid()], dtype=torch.int64, device=ctx.device)
     out = [torch.empty_like(mine) for _ in range(ctx.world_size)]
+    asked = Step(op="all_gather", size=2, dtype="int64")
+    call = Collective(index=0, op=asked.op, shape=(2,), dtype=asked.dtype, phase=ctx.phase, expected=asked.signature)
+    index = ctx.journal.issued(call)
     dist.all_gather(out, mine)
+    ctx.journal.returned(index)
     ctx.journal.met(tuple((int(t[0]), int(t[1])) for t in out))
     return f"{ctx.world_size} member(s)"
 

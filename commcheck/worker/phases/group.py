@@ -34,7 +34,8 @@ def run(ctx: RankContext) -> str:
 
 
 def _device(ctx: RankContext) -> torch.device:
-    if "nccl" not in ctx.plan.backend:
+    # Without NCCL in the build there is no device to choose: torch is to say so itself, in its own words.
+    if "nccl" not in ctx.plan.backend or not dist.is_nccl_available():
         return torch.device("cpu")
     local = int(ctx.plan.environment.get("LOCAL_RANK", "0"))
     torch.cuda.set_device(local)

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from commcheck.worker.addresses import gloo_address
 from commcheck.worker.context import RankContext
 
 _PREFIX = "commcheck/probe"
+SAY_WHO = 0.3
+"""Seconds of waiting for the other ranks after which the missing ones are named."""
 
 
 def run(ctx: RankContext) -> str:
@@ -72,7 +75,12 @@ def _listen(ctx: RankContext, address: str, nonce: bytes) -> Answering | None:
 
 def _read_cards(ctx: RankContext, store: dist.Store) -> dict[int, dict[str, Any]]:
     keys = [f"card/{r}" for r in range(ctx.world_size)]
-    store.wait(keys)
+    try:
+        store.wait(keys, timedelta(seconds=SAY_WHO))
+    except dist.DistStoreError:
+        ctx.journal.waits(tuple(r for r, key in enumerate(keys) if not store.check([key])))
+        store.wait(keys)
+        ctx.journal.waits(())
     return {r: json.loads(raw) for r, raw in enumerate(store.multi_get(keys))}
 
 

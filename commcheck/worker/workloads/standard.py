@@ -14,6 +14,9 @@ VERIFY = (
     Step(op="all_reduce", size=16384, reduce_op="sum"),
     Step(op="all_reduce", size=257, dtype="int64", reduce_op="sum"),
     Step(op="all_reduce", size=64, dtype="bfloat16", reduce_op="max"),
+    # Two of the same size: what swaps them is silent, and only the values and the calls show it.
+    Step(op="all_reduce", size=64, reduce_op="sum"),
+    Step(op="all_reduce", size=64, reduce_op="max"),
     Step(op="broadcast", size=4097, dtype="int32"),
     Step(op="all_gather", size=513, dtype="float64"),
     Step(op="reduce_scatter", size=33, reduce_op="sum"),

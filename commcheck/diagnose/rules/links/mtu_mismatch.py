@@ -46,7 +46,7 @@ def match(case: Case) -> Match | None:
         )
         for a, b in directions[:6]
     ]
-    sizes = set()
+    sizes: set[int] = set()
     for r in case.ranks:
         interface = interface_of(case, r, published(r)) if published(r) else None
         if interface is not None and len(sizes) < 8:

@@ -29,7 +29,7 @@ def match(case: Case) -> Match | None:
     wrong = [r for r in there if r.init_method != right]
     fixes: tuple[Fix, ...] = ()
     if right == "env://" and zero is not None:
-        same = {n: zero.environment[n] for n in ("MASTER_ADDR", "MASTER_PORT") if n in zero.environment}
+        same: dict[str, str] = {n: zero.environment[n] for n in ("MASTER_ADDR", "MASTER_PORT") if n in zero.environment}
         fixes = (
             Fix(
                 pattern=FixPattern.COMMUNICATION_CONFIGURATION,

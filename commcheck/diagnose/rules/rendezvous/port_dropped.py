@@ -20,6 +20,10 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
+HOST_IS_UP = "the host itself is up"
+"""What our own probe adds to its detail when the silent host shows otherwise that it is there."""
+
+
 def match(case: Case) -> Match | None:
     """Our own attempt from the rank's place got no answer either."""
     blocked = [r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.TIMED_OUT]
@@ -31,7 +35,7 @@ def match(case: Case) -> Match | None:
     for r in blocked[:6]:
         probe = master_probe(r)
         assert probe is not None
-        text = f"no answer from {probe.target} port {probe.port} within {probe.seconds:.1f} s"
+        text = f"no answer from {probe.target} port {probe.port}: {probe.detail}"
         seen.append(evidence(EvidenceKind.PROBE, text, r, "own connection"))
         seen += _waiting(r)
     if zero is not None and listening:
@@ -42,7 +46,7 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"What rank {', '.join(map(str, names(blocked)))} sends to the store's port {probe.port} on {probe.target} is dropped",
-        confidence=0.95 if listening else 0.6,
+        confidence=0.95 if listening else 0.9 if HOST_IS_UP in probe.detail else 0.6,
         ranks=names(blocked),
         hosts=tuple(dict.fromkeys(r.host for r in blocked)),
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.rules.rendezvous.port_dropped import open_or_change
 from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, started, store_listens
-from commcheck.model.case import Case, Outcome
+from commcheck.model.case import Case, Origin, Outcome
 from commcheck.model.diagnosis import EvidenceKind, Link, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
@@ -25,7 +25,7 @@ def match(case: Case) -> Match | None:
     blocked = [r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.REFUSED]
     zero = rank_zero(case)
     listening = store_listens(case)
-    if not blocked or (zero is not None and not listening) or (zero is None and case.complete):
+    if not blocked or (zero is not None and not listening) or (zero is None and case.origin is Origin.WORLD):
         return None
     probe = master_probe(blocked[0])
     assert probe is not None
@@ -40,7 +40,7 @@ def match(case: Case) -> Match | None:
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"Connections of rank {', '.join(map(str, names(blocked)))} to the store's port {probe.port} on {probe.target} are refused"
         + (" by something on the way" if listening else ""),
-        confidence=0.95 if listening else 0.4,
+        confidence=0.95 if listening else 0.35,
         ranks=names(blocked),
         hosts=tuple(dict.fromkeys(r.host for r in blocked)),
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, in_phase, master_probe, names, started, world_failed
-from commcheck.model.case import Case, Origin, Outcome
+from commcheck.model.case import Case, Origin, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -24,47 +24,97 @@ _SHOWN = 12
 
 def match(case: Case) -> Match | None:
     """Numbers below the world size that no started process claims, once no further process can appear."""
-    if case.world is None or not world_failed(case):
+    if case.world is None or not world_failed(case) or not started(case):
         return None
+    return _of_our_world(case) if case.origin is Origin.WORLD else _of_theirs(case)
+
+
+def _of_our_world(case: Case) -> Match | None:
+    """commcheck started the ranks: who is not there is known."""
+    assert case.world is not None
     there = started(case)
     size = case.world.size
     missing = tuple(sorted(set(range(size)) - {r.rank for r in there}))
     claims = {r.world_size for r in there if r.world_size is not None}
-    if not missing and len(claims) == 1 and case.origin is Origin.WORLD:
+    if not missing and len(claims) == 1:
         # Everybody believes in a larger world than was started: the ranks beyond it are missing to them.
         missing = tuple(range(size, max(claims)))
-    if not missing or not there:
-        return None
+    return _matched(case, missing, 0.9) if missing else None
+
+
+def _of_theirs(case: Case) -> Match | None:
+    """Others start the ranks. With several views it is known who never wrote one; a single rank knows whom it waits for."""
+    assert case.world is not None
+    there = started(case)
+    waited = {w for r in there for w in r.waits_for} - {r.rank for r in there}
+    if len(there) > 1:
+        missing = set(range(case.world.size)) - {r.rank for r in there}
+        return (
+            _matched(case, tuple(sorted(missing | waited)), 0.85 if case.complete else 0.4)
+            if missing | waited
+            else None
+        )
+    alone = there[0]
+    if waited:
+        return _matched(case, tuple(sorted(waited)), 0.8 if case.complete else 0.4)
+    probe = master_probe(alone)
+    refused = probe is not None and probe.outcome is Outcome.REFUSED
+    if in_phase(alone, Phase.STORE) and alone.rank != 0 and refused:
+        return _matched(case, (0,), 0.55 if case.complete else 0.4)
+    if in_phase(alone, Phase.STORE) and alone.rank == 0:
+        return _matched(case, (), 0.7 if case.complete else 0.35)
+    return None
+
+
+def _matched(case: Case, missing: tuple[int, ...], confidence: float) -> Match:
+    assert case.world is not None
+    there = started(case)
     seen: list[Evidence] = []
-    waiting = [r for r in there if in_phase(r, Phase.STORE) or in_phase(r, Phase.PROBE)]
-    for r in waiting[:6]:
+    for r in [r for r in there if in_phase(r, Phase.STORE) or in_phase(r, Phase.PROBE)][:6]:
         probe = master_probe(r)
         if 0 in missing and probe is not None and probe.outcome is Outcome.REFUSED:
             text = f"{probe.target} port {probe.port} refuses: nobody listens there"
             seen.append(evidence(EvidenceKind.PROBE, text, r, "own connection"))
         else:
-            seen.append(evidence(EvidenceKind.PHASE, "waits in the store phase for the others", r))
+            seen.append(evidence(EvidenceKind.PHASE, "waits for the others at the store", r))
+            seen += _clients(r)
     shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
+    size = max({r.world_size for r in there if r.world_size is not None} | {case.world.size})
+    who = f"Rank {shown} is missing" if missing else f"Not all of the {size} ranks have come to the store"
     seen.append(
         evidence(
-            EvidenceKind.FACT, f"{len(there)} of {max(claims | {size})} ranks are there; no process claims {shown}"
+            EvidenceKind.FACT,
+            f"{len(there)} of {size} ranks are known" + (f"; no process claims {shown}" if missing else ""),
         )
     )
     start = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-        text=f"start rank {shown}: look at why its launch failed, or whether it waits on its host",
+        text=f"start rank {shown}: look at why its launch failed, or whether it waits on its host"
+        if missing
+        else "see which rank was not started",
         not_tried="commcheck does not know how your launcher starts it",
         applies_to_ranks=missing,
     )
-    confident = case.complete and (case.origin is Origin.WORLD or len(there) > 1)
+    smaller = _smaller(len(there), names(there), case) if case.origin is Origin.WORLD else ()
+    ask = () if missing else ("run it with --report-dir DIR on every rank: who leaves no report there is missing",)
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Rank {shown} is missing",
-        confidence=0.9 if confident else 0.5 if case.complete else 0.3,
+        title=who,
+        confidence=confidence,
         ranks=missing,
         evidence=tuple(seen),
-        fixes=(start, *_smaller(len(there), names(there), case)),
+        fixes=(start, *smaller),
+        next=ask,
     )
+
+
+def _clients(rank: RankRecord) -> list[Evidence]:
+    """Who is connected to rank 0's store, from the kernel's table: rank 0 itself is one of them."""
+    port = rank.environment.get("MASTER_PORT", "")
+    clients = sorted({s.remote_address for s in rank.sockets if s.state == "ESTAB" and str(s.local_port) == port})
+    if not clients:
+        return []
+    return [evidence(EvidenceKind.SOCKET, f"connected to its store: {', '.join(clients)}", rank, "/proc/net/tcp")]
 
 
 def _smaller(count: int, present: tuple[int, ...], case: Case) -> tuple[Fix, ...]:

@@ -25,7 +25,8 @@ def match(case: Case) -> Match | None:
     sizes = [r.world_size for r in there]
     if not there:
         return None
-    count = len(case.ranks) if case.origin is Origin.WORLD else None
+    known = case.origin is Origin.WORLD or (case.complete and len(case.ranks) > 1)
+    count = len(case.ranks) if known else None
     differ = len(set(sizes)) > 1
     if not differ and (count is None or sizes[0] == count or len({r.rank for r in there}) < len(there)):
         return None
@@ -70,6 +71,7 @@ RULE = Rule(
     match=match,
     explains=(
         "rank-missing",
+        "env-conflict",
         "env-differs-between-ranks",
         "collective-missing-rank",
         "rank-out-of-range",

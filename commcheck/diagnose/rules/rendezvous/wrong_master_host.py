@@ -60,6 +60,7 @@ RULE = Rule(
         "port-refused",
         "port-dropped",
         "rank-missing",
+        "env-conflict",
         "wrong-service-on-port",
         "env-differs-between-ranks",
         "host-unresolvable",

@@ -1,0 +1,183 @@
+"""Join as the one rank that somebody's launcher made of this process.
+
+Whoever is late is not missing: until the join deadline an absent rank is only waited for. What can be known before
+is said before, on standard error; what decides (an own wrong setting, a dropped port, another rank's report in the
+shared directory) ends the wait at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from commcheck import api
+from commcheck.cli.output import emit, exit_code
+from commcheck.cli.preflight import assignment, command, gpu_count
+from commcheck.cli.progress import Progress
+from commcheck.diagnose import build
+from commcheck.diagnose.match import DECIDED, judge
+from commcheck.errors import UsageError
+from commcheck.model.case import Case, Ended, HostFacts, World
+from commcheck.model.diagnosis import Diagnosis, Role
+from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
+from commcheck.model.rankreport import RANK_SCHEMA, RankReport
+from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.reports import SAME_RUN, Writer, merged, read
+from commcheck.runtime.watch import WORLD_DEADLINE, Terms
+
+JOIN_DEADLINE = 60.0
+"""Seconds that a rank waits for the others. Tasks of one launch start within seconds of each other; what spreads them
+is the import of torch from a cold network file system, tens of seconds on a large cluster, and a container that one
+host still has to pull is minutes: for that, raise it. The frameworks' own wait is 30 minutes."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run this rank; returns the exit code of what it knows at the end."""
+    begin = time.monotonic()
+    progress = Progress(quiet=args.quiet)
+    plan = own_plan(args)
+    rank = plan.ranks[0]
+    writer = None if args.report_dir is None else Writer(args.report_dir, rank.environment.get("RANK", "x"))
+    joining = _Joining(writer, progress)
+    deadline = args.join_deadline or JOIN_DEADLINE
+    terms = Terms(deadline=args.deadline or max(WORLD_DEADLINE, 2 * deadline), join_deadline=deadline)
+    with Launcher(dict(rank.environment)) as launcher:
+        facts = api.host_facts(plan)
+        joining.begin(plan, facts)
+        case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
+    if writer is not None:
+        writer.write(case, done=True)
+    whole = joining.with_others(case)
+    judgement = judge(whole)
+    report = build.report(
+        whole,
+        replace(judgement, diagnoses=tuple(map(_not_tried, judgement.diagnoses))),
+        command=command(),
+        seconds=time.monotonic() - begin,
+        replay="" if writer is None else f"commcheck diagnose {args.report_dir}",
+        notes=()
+        if writer
+        else ("this is one rank's view; with --report-dir DIR on all ranks, commcheck diagnose DIR merges them",),
+    )
+    progress.done()
+    emit(report, args)
+    return exit_code(report.verdict)
+
+
+class _Joining:
+    """What this rank knows of the others, through the shared directory if there is one."""
+
+    def __init__(self, writer: Writer | None, progress: Progress) -> None:
+        self._writer = writer
+        self._progress = progress
+        self._said = ""
+
+    def begin(self, plan: Plan, facts: tuple[HostFacts, ...]) -> None:
+        """Let the others see that this rank is there."""
+        if self._writer is None:
+            return
+        from commcheck.runtime.collect import Seen, case
+        from commcheck.runtime.world import RunningRank, RunningWorld
+
+        world = RunningWorld(plan, None)
+        world.add(RunningRank(plan.ranks[0], "cold", "joined"))
+        self._writer.write(case(world, Seen(), facts, ended=Ended.NOT_RUN), done=False)
+
+    def decides(self, case: Case) -> bool:
+        """Whether what is known now decides; says on the way what it looks like."""
+        if self._writer is not None:
+            self._writer.write(case, done=False)
+        judgement = judge(self.with_others(case))
+        lead = next((d for d in judgement.diagnoses if d.role is Role.ROOT and d.cause != "unclassified"), None)
+        if lead is not None and lead.title != self._said:
+            self._said = lead.title
+            self._progress.say(f"so far: {lead.title} [{lead.cause}, {lead.confidence:.2f}]")
+        return lead is not None and lead.confidence >= DECIDED
+
+    def with_others(self, case: Case) -> Case:
+        """This rank's case, and what the other ranks have left in the directory in this run."""
+        if self._writer is None:
+            return case
+        own = RankReport(
+            schema=RANK_SCHEMA,
+            world=case.world or World(size=1, backend=""),
+            host=case.hosts[0] if case.hosts else HostFacts(host=""),
+            rank=case.ranks[0],
+            done=False,
+            ended=case.ended,
+            seconds=case.seconds,
+            begun=self._writer.begun,
+            not_read=case.not_read,
+        )
+        others = []
+        for path in sorted(self._writer.directory.glob("rank-*.json")):
+            if path == self._writer.path:
+                continue
+            other = read(path)
+            # A rank that came through needs nothing from those that are about to: their last word is not written yet.
+            if abs(other.begun - self._writer.begun) <= SAME_RUN and (other.done or case.ended is not Ended.FINISHED):
+                others.append(other)
+        if not others:
+            return case
+        whole = merged((own, *others), complete=case.complete)
+        # How the others' watches stand is theirs; whether this one goes on is decided by its own.
+        return replace(
+            whole, ended=case.ended if case.ended is not Ended.FINISHED else whole.ended, seconds=case.seconds
+        )
+
+
+def own_plan(args: argparse.Namespace) -> Plan:
+    """The plan of this one process. Raises UsageError for options that only a world of our own can have."""
+    for name in ("world_size", "rank_env", "netns"):
+        if getattr(args, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option}: RANK and WORLD_SIZE are set, so this process joins as one rank; give --local to start a world"
+            )
+    environment = dict(os.environ)
+    environment |= dict(assignment("--env", text) for text in args.env)
+    if args.master_addr:
+        environment["MASTER_ADDR"] = args.master_addr
+    if args.master_port:
+        environment["MASTER_PORT"] = str(args.master_port)
+    size = environment.get("WORLD_SIZE", "")
+    number = int(size) if size.isdigit() and int(size) > 0 else 1
+    backend = args.backend if args.backend != "auto" else ("nccl" if gpu_count(os.environ) else "gloo")
+    rank = RankPlan(
+        slot=0,
+        environment=environment,
+        place=Place(host=socket.gethostname()),
+        backend=backend,
+        store_seconds=args.timeout,
+        faults=_own_faults(args, environment.get("RANK", "")),
+    )
+    return Plan(size=number, backend=backend, ranks=(rank,), base_environment=environment)
+
+
+def _own_faults(args: argparse.Namespace, rank: str) -> tuple[FaultAt, ...]:
+    """The faults that are meant for this rank; the same command line is given to all."""
+    from commcheck.cli.preflight import fault
+
+    found = []
+    for text in args.inject:
+        of, colon, rest = text.partition(":")
+        if not colon or not of.isdigit():
+            raise UsageError(f"--inject {text}: write RANK:FAULT[@PHASE][=ARGUMENT]")
+        if of == rank:
+            found.append(fault(rest))
+    return tuple(found)
+
+
+def _not_tried(diagnosis: Diagnosis) -> Diagnosis:
+    why = "commcheck joined as one rank and cannot start the others again"
+    return replace(
+        diagnosis,
+        fixes=tuple(
+            f if f.not_tried else replace(f, not_tried="it changes the machine" if f.commands else why)
+            for f in diagnosis.fixes
+        ),
+    )

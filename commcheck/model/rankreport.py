@@ -1,0 +1,22 @@
+"""What one rank leaves in a report directory, for `commcheck diagnose DIR` to merge."""
+
+from commcheck.model.base import Value
+from commcheck.model.case import Ended, HostFacts, RankRecord, World
+
+RANK_SCHEMA = "commcheck/rank/1"
+
+
+class RankReport(Value, frozen=True):
+    """One rank's own view. `done`: the rank has ended its watch; else it was still under way when this was written.
+
+    `begun`: wall-clock seconds, only to tell the files of one run from those of an earlier one in the same directory."""
+
+    schema: str
+    world: World
+    host: HostFacts
+    rank: RankRecord
+    done: bool
+    ended: Ended
+    seconds: float
+    begun: float
+    not_read: tuple[str, ...] = ()

@@ -1,0 +1,143 @@
+"""Report directories: one file per rank, written by the rank's own commcheck, merged by whoever reads them.
+
+Nothing is gathered over the network under test. Files of an earlier run in the same directory are left out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from commcheck.errors import InputError, UsageError
+from commcheck.model.case import Case, Ended, HostFacts, Origin, RankRecord, World
+from commcheck.model.rankreport import RANK_SCHEMA, RankReport
+
+SAME_RUN = 600.0
+"""Seconds between the begins of two ranks of one run, at most: generous against slow starts and clocks that differ,
+short against the next run in the same directory. A rank that has begun twice counts with its newest file anyway."""
+_PATTERN = "rank-*.json"
+
+
+class Writer:
+    """Writes one rank's file, again and again under the same name; each time complete or not at all."""
+
+    def __init__(self, directory: str, rank: int | str) -> None:
+        """Raises UsageError when the directory cannot be made or written."""
+        self.directory = Path(directory)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.directory, os.W_OK):
+                raise PermissionError(13, os.strerror(13))
+        except OSError as e:
+            raise UsageError(f"--report-dir {directory}: {e.strerror}") from e
+        self.path = self.directory / f"rank-{rank}-{socket.gethostname()}-{os.getpid()}.json"
+        self.begun = time.time()
+
+    def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
+        """Write the first (or the given) rank of `case`. A directory that has gone full is said, not raised: the
+        verdict must not be lost for it."""
+        rank = record or case.ranks[0]
+        report = RankReport(
+            schema=RANK_SCHEMA,
+            world=case.world or World(size=1, backend=""),
+            host=case.host(rank.host) or HostFacts(host=rank.host),
+            rank=rank,
+            done=done,
+            ended=case.ended,
+            seconds=case.seconds,
+            begun=self.begun,
+            not_read=case.not_read,
+        )
+        temporary = self.path.with_suffix(".writing")
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        temporary.replace(self.path)
+
+
+def write_world(directory: str, case: Case) -> None:
+    """Leave every rank of a world that commcheck started, as if each had written its own file."""
+    for rank in case.ranks:
+        writer = Writer(directory, rank.name)
+        writer.path = writer.directory / f"rank-{rank.name}-{socket.gethostname()}-{rank.pid or rank.slot}.json"
+        writer.write(case, done=True, record=rank)
+
+
+def read(path: Path) -> RankReport:
+    """One file. Raises InputError that names the file and the remedy."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{path}: {e.strerror}") from e
+    try:
+        head = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise InputError(f"{path}: not a rank's report ({e}); remove the file, or run the preflight again") from e
+    schema = head.get("schema") if isinstance(head, dict) else None
+    if schema != RANK_SCHEMA:
+        advice = "read it with the commcheck that wrote it, or run the preflight again"
+        raise InputError(f"{path}: field schema is {schema!r}, this commcheck reads {RANK_SCHEMA!r}; {advice}")
+    try:
+        return msgspec.convert(head, RankReport)
+    except msgspec.ValidationError as e:
+        raise InputError(f"{path}: {e}; run the preflight again") from e
+
+
+def read_all(directory: Path) -> tuple[tuple[RankReport, ...], int]:
+    """All reports of the newest run in a directory, and how many files of earlier runs were left out.
+
+    Raises InputError for a directory without any, or with a file that cannot be read."""
+    paths = sorted(directory.glob(_PATTERN))
+    if not paths:
+        raise InputError(f"{directory}: no rank reports ({_PATTERN}) in it; give the directory of --report-dir")
+    found = [read(p) for p in paths]
+    newest = max(r.begun for r in found)
+    current = [r for r in found if newest - r.begun <= SAME_RUN]
+    return tuple(current), len(found) - len(current)
+
+
+def load_case(directory: Path) -> Case:
+    """All ranks' views, merged into one case. Raises InputError."""
+    reports, old = read_all(directory)
+    case = merged(reports, complete=True)
+    if old:
+        note = f"{old} report(s) of an earlier run in {directory} were left out"
+        case = replace(case, not_read=(*case.not_read, note))
+    return case
+
+
+def merged(reports: tuple[RankReport, ...], *, complete: bool) -> Case:
+    """One case from several ranks' views. Slots are given by rank, then by host and pid."""
+    ordered = sorted(reports, key=lambda r: (r.rank.name, r.rank.host, r.rank.pid or 0))
+    hosts: dict[str, HostFacts] = {}
+    for r in ordered:
+        hosts.setdefault(r.host.host, r.host)
+        if r.host.listeners:
+            known = hosts[r.host.host]
+            hosts[r.host.host] = replace(known, listeners=(*known.listeners, *r.host.listeners))
+    return Case(
+        origin=Origin.JOINED,
+        world=_world(tuple(r.world for r in ordered)),
+        hosts=tuple(hosts.values()),
+        ranks=tuple(replace(r.rank, slot=slot) for slot, r in enumerate(ordered)),
+        complete=complete,
+        ended=_ended([r.ended for r in ordered]),
+        seconds=max(r.seconds for r in ordered),
+        not_read=tuple(dict.fromkeys(n for r in ordered for n in r.not_read)),
+    )
+
+
+def _world(worlds: tuple[World, ...]) -> World:
+    """What most ranks believe in; rank 0's view of the rest."""
+    sizes = [w.size for w in worlds]
+    return replace(worlds[0], size=max(sorted(set(sizes)), key=sizes.count))
+
+
+def _ended(ends: list[Ended]) -> Ended:
+    """The worst of the ranks' ends."""
+    for worst in (Ended.FAILED, Ended.STALLED, Ended.DEADLINE, Ended.INTERRUPTED, Ended.NOT_RUN):
+        if worst in ends:
+            return worst
+    return Ended.FINISHED
