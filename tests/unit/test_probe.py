@@ -139,7 +139,7 @@ def test_versions_agree_with_the_standard_library() -> None:
     from importlib.metadata import version
 
     found = versions.versions()
-    assert found["psutil"] == version("psutil")
+    assert found["netifaces-plus"] == version("netifaces-plus")
     assert re.fullmatch(r"\d+\.\d+\.\d+", found["python"])
     assert found["kernel"] == os.uname().release
 
