@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 _SMALL = bytes(range(256)).lower()
 _DIGITS = b"0123456789"
+_WORDS = bytes(c if chr(c).isalpha() or c > 127 else 32 for c in range(256))  # all but letters becomes a space
 
 CHUNK = 8 << 20
 KEPT_PER_SHAPE = 2048  # of lines that differ in numbers only, so many are looked at; the rest are counted
-LONGEST = 1 << 16  # of a longer line only the surroundings of each hit are kept
+FEW = 64
+_REMEMBERED = 500_000
 _VOCABULARY_FROM = 1 << 18
 
 Wanted = tuple[int, bytes, frozenset[int]]  # line number from 1, the line, the literals in it
@@ -25,12 +27,17 @@ def shape(text: bytes) -> bytes:
 
 
 class Prefilter:
-    """Literals made ready for searching. `literals` in small letters; an empty shape (only digits) matches nothing."""
+    """Literals made ready for searching. `literals` in small letters; an empty shape (only digits) matches nothing.
 
-    def __init__(self, literals: Iterable[str]) -> None:
+    `common`: further literals, numbered behind the others, of words so frequent that a few hits in each piece of the
+    log are enough."""
+
+    def __init__(self, literals: Iterable[str], common: Iterable[str] = ()) -> None:
         ids: dict[bytes, list[int]] = {}
-        for number, literal in enumerate(literals):
+        rare = tuple(literals)
+        for number, literal in enumerate((*rare, *common)):
             ids.setdefault(shape(literal.encode()), []).append(number)
+        self._rare = len(rare)
         ids.pop(b"", None)
         self._ids: list[tuple[bytes, frozenset[int]]] = [(text, frozenset(numbers)) for text, numbers in ids.items()]
 
@@ -45,7 +52,9 @@ class Prefilter:
         found: dict[int, frozenset[int]] = {}
         for literal, numbers in self._possible(block):
             at = block.find(literal)
-            while at >= 0:
+            left = len(shapes) if min(numbers) < self._rare else FEW
+            while at >= 0 and left:
+                left -= 1
                 index = bisect_right(starts, at) - 1
                 found[index] = found.get(index, frozenset()) | numbers
                 # Once per line is enough: go on behind the line's end.
@@ -58,7 +67,7 @@ class Prefilter:
         In a log whose lines all differ this leaves few of hundreds of literals to search in the whole block."""
         if len(block) < _VOCABULARY_FROM:
             return self._ids
-        words = b" ".join(dict.fromkeys(block.split()))
+        words = b" ".join(dict.fromkeys(block.translate(_WORDS).split()))
         present: dict[bytes, bool] = {}
 
         def has(word: bytes) -> bool:
@@ -66,33 +75,34 @@ class Prefilter:
                 present[word] = word in words
             return present[word]
 
-        return [(literal, numbers) for literal, numbers in self._ids if all(map(has, literal.split()))]
+        return [
+            (literal, numbers) for literal, numbers in self._ids if all(map(has, literal.translate(_WORDS).split()))
+        ]
 
     def wanted(self, data: bytes, kept_per_shape: int = KEPT_PER_SHAPE) -> Iterator[Wanted]:
-        """The lines of `data` that contain a literal, in order."""
-        known: dict[bytes, frozenset[int]] = {}
-        kept: dict[bytes, int] = {}
-        number = 0
+        """The lines of `data` that contain a literal, in order; of lines of one shape, the first ones."""
+        known: set[bytes] = set()
+        live: dict[bytes, frozenset[int]] = {}  # shapes with literals, of which more lines are wanted
+        left: dict[bytes, int] = {}
+        number = 1
         for chunk in _chunks(data):
-            small = shape(chunk)
-            shapes = small.split(b"\n")
-            new = [text for text in dict.fromkeys(shapes) if text not in known]
-            found = self.hits(new)
-            for text in new:
-                known[text] = found.get(text, frozenset())
-            if found or kept:
-                lines: list[bytes] | None = None
-                for index, text in enumerate(shapes):
-                    if not (numbers := known[text]):
-                        continue
-                    seen = kept.get(text, 0)
-                    kept[text] = seen + 1
-                    if seen < kept_per_shape:
-                        lines = chunk.split(b"\n") if lines is None else lines
-                        yield number + index + 1, lines[index], numbers
+            shapes = shape(chunk).split(b"\n")
+            new = set(shapes) - known
+            known |= new
+            for text, numbers in self.hits(list(new)).items():
+                live[text] = numbers
+                left[text] = kept_per_shape if min(numbers) < self._rare else FEW
+            places = [index for index, text in enumerate(shapes) if text in live] if live else []
+            lines = chunk.split(b"\n") if places else []
+            for index in places:
+                text = shapes[index]
+                if left[text] > 0:
+                    left[text] -= 1
+                    yield number + index, lines[index], live[text]
+            live = {text: numbers for text, numbers in live.items() if left[text] > 0}
             number += len(shapes)
-            if len(known) > 1_000_000:  # a log in which every line is new: do not let memory grow with it
-                known = {text: numbers for text, numbers in known.items() if numbers}
+            if len(known) > _REMEMBERED:  # a log in which every line is new: do not let memory grow with it
+                known = set(live)
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:

@@ -119,7 +119,7 @@ def entries() -> tuple[Entry, ...]:
 @cache
 def prefilter() -> Prefilter:
     """The literals of all signatures, then the words of comparisons, trouble and progress (see `interest`)."""
-    return Prefilter([*(literal for literal, _ in _literals()), *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS])
+    return Prefilter([*(literal for literal, _ in _literals()), *crosscheck.WORDS, *_TROUBLE_WORDS], _STAGE_WORDS)
 
 
 @cache
@@ -146,6 +146,12 @@ def interest(numbers: frozenset[int]) -> Interest:
     if least < signatures + compared:
         return Interest.SIGNATURE
     return Interest.TROUBLE if least < signatures + compared + len(_TROUBLE_WORDS) else Interest.PROGRESS
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A signature's pattern; compiled when its literal was met, since compiling all costs more than a short log."""
+    return re.compile(pattern)
 
 
 def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
