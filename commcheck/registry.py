@@ -1,7 +1,8 @@
 """Find the modules of a folder that export one named constant. The only discovery that there is."""
 
 import importlib
-import pkgutil
+import os
+from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 from typing import TypeVar
@@ -15,8 +16,17 @@ def modules(package: str) -> tuple[ModuleType, ...]:
 
     Raises ImportError when one of them does not import: a broken rule must not be skipped in silence."""
     root = importlib.import_module(package)
-    names = sorted(m.name for m in pkgutil.walk_packages(root.__path__, package + ".") if not m.ispkg)
+    names = sorted(name for folder in root.__path__ for name in _names(folder, package))
     return tuple(importlib.import_module(name) for name in names)
+
+
+def _names(folder: str, package: str) -> Iterator[str]:
+    """The modules in a folder and the packages below it. (pkgutil does the same and costs 5 ms of start-up.)"""
+    for entry in os.scandir(folder):
+        if entry.is_dir() and os.path.exists(os.path.join(entry.path, "__init__.py")):
+            yield from _names(entry.path, f"{package}.{entry.name}")
+        elif entry.name.endswith(".py") and entry.name != "__init__.py":
+            yield f"{package}.{entry.name[:-3]}"
 
 
 def exported(package: str, constant: str, kind: type[T]) -> tuple[T, ...]:

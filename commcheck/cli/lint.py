@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     case = static_case(environment)
     # Late: what cannot be used ends before the rules are read.
     from commcheck.diagnose.build import report
-    from commcheck.diagnose.match import judge
+    from commcheck.diagnose.match import judge, static_rules
 
-    judgement = judge(case)
+    judgement = judge(case, static_rules())
     done = report(
         case,
         judgement,

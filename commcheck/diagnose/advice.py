@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import Network, addresses, networks, rank_zero, several_hosts, started
-from commcheck.model.case import Case, RankRecord
+from commcheck.model.case import Case, Origin, RankRecord
 
 FREE_PORTS = (29500, 29400, 23456, 29600, 29700)
 """Ports to offer for the store: torch's and torchrun's defaults first, all outside the usual ephemeral range."""
@@ -25,6 +25,11 @@ def interface_for(case: Case, rank: RankRecord) -> str:
     facts = case.host(rank.host)
     if facts is None:
         return ""
+    if case.origin is Origin.STATIC:
+        # Nothing is known of the other hosts: the interface of the default route is what they most likely share.
+        routed = [r.interface for r in facts.routes if r.destination in ("0.0.0.0/0", "::/0")]
+        usable = [interface.name for interface, _ in networks(facts).values()]
+        return next((name for name in (*routed, *usable) if name in usable), "")
     if not several_hosts(case):
         return next((i.name for i in facts.interfaces if i.loopback), "")
     for network in common_networks(case):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.view import evidence, named_interface, names, said, started
 from commcheck.model.base import Value
-from commcheck.model.case import Case, HostFacts, Interface, RankRecord
+from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom
 
@@ -22,12 +22,19 @@ class Choice(Value, frozen=True):
 def choices(case: Case) -> tuple[Choice, ...]:
     """All ranks that name an interface and whose host's interfaces are known."""
     found = []
-    for rank in started(case):
+    for rank in started(case) or _this_process(case):
         name, facts = named_interface(rank), case.host(rank.host)
         if name and facts is not None and facts.interfaces and "gloo" in (rank.backend or "gloo"):
             interface = next((i for i in facts.interfaces if i.name == name), None)
             found.append(Choice(rank=rank, name=name, facts=facts, interface=interface))
     return tuple(found)
+
+
+def _this_process(case: Case) -> tuple[RankRecord, ...]:
+    """For settings without a world: this process, as if it were to become a rank."""
+    if case.origin is not Origin.STATIC or not case.hosts:
+        return ()
+    return (RankRecord(slot=0, rank=None, world_size=None, host=case.hosts[0].host, environment=case.environment),)
 
 
 def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
@@ -75,5 +82,7 @@ def matched(
 
 
 def shown(wrong: tuple[Choice, ...]) -> str:
-    """The ranks of some choices, for a title."""
-    return ", ".join(map(str, names(c.rank for c in wrong)))
+    """Whose hosts some choices concern, for a title."""
+    if all(c.rank.pid is None and c.rank.rank is None for c in wrong):
+        return "this host"
+    return "the host of rank " + ", ".join(map(str, names(c.rank for c in wrong)))

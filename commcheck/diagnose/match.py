@@ -21,6 +21,7 @@ FLAGGED = 0.5
 DECIDED = 0.75
 """Confidence from which a root diagnosis ends the watch: waiting longer would not change it."""
 _RULES = "commcheck.diagnose.rules"
+_STATIC = ("environment", "interfaces", "limits")
 _STAGES = tuple(Stage)
 
 
@@ -31,6 +32,12 @@ class Judgement(Value, frozen=True):
     diagnoses: tuple[Diagnosis, ...]
     not_evaluated: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
+
+
+def static_rules() -> tuple[Rule, ...]:
+    """The rules that settings and host facts alone can meet: what `commcheck lint` judges, and all that it imports."""
+    found = (r for folder in _STATIC for r in registry.exported(f"{_RULES}.{folder}", "RULE", Rule))
+    return tuple(sorted(found, key=lambda r: r.code))
 
 
 def rules() -> tuple[Rule, ...]:
@@ -98,8 +105,11 @@ def _has(case: Case, need: str) -> bool:
 
 
 def _with_lines(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> tuple[tuple[Rule, Match], ...]:
-    """Add what the text says: all there is for a log; beside structured evidence only where that found nothing."""
-    if case.origin is not Origin.LOG and (found or not any(r.output for r in case.ranks)):
+    """Add what the text says: all there is for a log; beside structured evidence only where that found
+    nothing. What a world that came to its end has printed on the way is advice, not evidence."""
+    if case.origin is not Origin.LOG and (
+        found or case.ended is Ended.FINISHED or not any(r.output for r in case.ranks)
+    ):
         return tuple(found)
     from commcheck.diagnose.logs import log_matches
 

@@ -61,30 +61,30 @@ _TROUBLE_WORDS = (
     "timed out", "command not found", "illegal instruction", "double free", "smashing", "stalled for",
 )  # fmt: skip
 
-_STAGES: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+_STAGES: tuple[tuple[Stage, str], ...] = (
     (
         Stage.BUILD,
-        re.compile(
+        (
             r"ImportError|ModuleNotFoundError|undefined symbol|cannot open shared object|setup\.py|Building wheel|CMake Error"
         ),
     ),
     (
         Stage.TRAINING,
-        re.compile(
+        (
             r"(?i)\bepoch\b\W{0,4}\d|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
             r"|optimizer\.step|SeqNum=(?:\d{3,})"
         ),
     ),
     (
         Stage.PREPARATION,
-        re.compile(
+        (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
         ),
     ),
     (
         Stage.SETUP,
-        re.compile(
+        (
             r"init_process_group|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
         ),
@@ -182,7 +182,7 @@ def stage_of(lines: Sequence[LogLine]) -> Stage | None:
     best: Stage | None = None
     for line in lines:
         for stage, pattern in _STAGES:
-            if pattern.search(line.text, 0, _WINDOW):
+            if compiled(pattern).search(line.text, 0, _WINDOW):
                 if stage is Stage.TRAINING:
                     return stage
                 if best is None or _ORDER[stage] > _ORDER[best]:

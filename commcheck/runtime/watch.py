@@ -180,7 +180,6 @@ class Watch:
         while others may still come, every time anew."""
         if self._terms.join_deadline is not None:
             self._probed.clear()
-            self._seen.probes.clear()
         store = [r for r in self._world.ranks if _phase_of(r) is Phase.STORE]
         group = [r for r in self._world.alive if _phase_of(r) is Phase.GROUP]
         targets: dict[Place, list[Target]] = {}
@@ -213,8 +212,11 @@ class Watch:
         for place, answer in ask(requests).items():
             if answer.failed:
                 self._seen.not_read.append(f"probes from {place.host or 'this host'}: {answer.failed}")
-            for slot, probe in answer.probes:
-                self._seen.probes[slot] = (*self._seen.probes.get(slot, ()), probe)
+            for slot in dict.fromkeys(slot for slot, _ in answer.probes):
+                new = tuple(p for s, p in answer.probes if s == slot)
+                kinds = {p.kind for p in new}
+                kept = tuple(p for p in self._seen.probes.get(slot, ()) if p.kind not in kinds)
+                self._seen.probes[slot] = (*kept, *new)
             self._hosts = tuple(
                 _with_listeners(h, answer.listeners) if h.host == place.host else h for h in self._hosts
             )

@@ -1,25 +1,31 @@
 """Which rank wrote a line, and when, by the marks that launchers and libraries put there."""
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 MAX_RANK = 10_000_000
 
-# Prefixes that are taken off the text. Order matters: a line may carry several, the outermost first.
-_PREFIXES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"\[rank(?P<rank>\d{1,7})\]\s?:\s?",  # torch >= 2.1, in front of every traceback line and C++ log line
-        r"\[(?:default|[a-zA-Z_][\w-]{0,30}?)(?P<local>\d{1,7})\]:\s?",  # torchrun --tee / --local-ranks-filter: [role + local rank]
-        r"\[\d{1,9},(?P<rank>\d{1,7})\]\s?<(?:stdout|stderr|stddiag)>:\s?",  # mpirun --tag-output
-        r"\[(?P<rank>\d{1,7})\]<(?:stdout|stderr)>:\s?",  # horovodrun
-        r"(?P<rank>\d{1,7}): (?=\S)",  # srun --label
-        r"\((?:[\w.]{1,80}\s)?pid=(?:gcs_server|raylet|\d{1,9})(?:, ip=[\w.:]{1,60})?\)\s?",  # Ray
-        r"\[(?:RANK|Rank|rank):? (?P<rank>\d{1,7})\]:?\s?",
-        r"rank(?P<rank>\d{1,7}): (?=\S)",
-        r"\[pod/[\w./-]{1,200}\]\s?",  # kubectl logs --prefix
-    )
+# Prefixes that are taken off the text, each with the characters it can begin with. Order matters: a line may carry
+# several, the outermost first.
+_PREFIXES = (
+    ("[", r"\[rank(?P<rank>\d{1,7})\]\s?:\s?"),  # torch >= 2.1, in front of every traceback line and C++ log line
+    ("[", r"\[(?:default|[a-zA-Z_][\w-]{0,30}?)(?P<local>\d{1,7})\]:\s?"),  # torchrun --tee: [role + local rank]
+    ("[", r"\[\d{1,9},(?P<rank>\d{1,7})\]\s?<(?:stdout|stderr|stddiag)>:\s?"),  # mpirun --tag-output
+    ("[", r"\[(?P<rank>\d{1,7})\]<(?:stdout|stderr)>:\s?"),  # horovodrun
+    ("[", r"\[(?:RANK|Rank|rank):? (?P<rank>\d{1,7})\]:?\s?"),  # Lightning and others
+    ("[", r"\[pod/[\w./-]{1,200}\]\s?"),  # kubectl logs --prefix
+    ("0123456789", r"(?P<rank>\d{1,7}): (?=\S)"),  # srun --label
+    ("r", r"rank(?P<rank>\d{1,7}): (?=\S)"),
+    ("(", r"\((?:[\w.]{1,80}\s)?pid=(?:gcs_server|raylet|\d{1,9})(?:, ip=[\w.:]{1,60})?\)\s?"),  # Ray
 )
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """A prefix's pattern, compiled when a line first begins like it."""
+    return re.compile(pattern)
+
 
 # Marks inside the line; these stay in the text.
 _INSIDE = re.compile(
@@ -51,7 +57,10 @@ def read(text: str) -> Marked:
     seconds: float | None = None
     for _ in range(4):  # no known launcher nests deeper
         stripped = text.lstrip()
-        match = next((m for p in _PREFIXES if (m := p.match(stripped))), None)
+        first = stripped[:1]
+        if not first:
+            break
+        match = next((m for begin, p in _PREFIXES if first in begin and (m := _compiled(p).match(stripped))), None)
         if match is None:
             break
         groups = match.groupdict()

@@ -30,7 +30,7 @@ def match(case: Case) -> Match | None:
     if not wrong:
         return None
     state = "down" if not wrong[0].interface or not wrong[0].interface.up else "without carrier"
-    found = matched(case, wrong, f"Interface {wrong[0].name} is {state} on the host of rank {shown(wrong)}")
+    found = matched(case, wrong, f"Interface {wrong[0].name} is {state} on {shown(wrong)}")
     up = Fix(
         pattern=FixPattern.NETWORK_SETTING,
         text=f"bring {wrong[0].name} up",
@@ -64,5 +64,5 @@ RULE = Rule(
         "route-missing",
         "partition",
     ),
-    needs=("ranks", "hosts"),
+    needs=("environment", "hosts"),
 )

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from commcheck.diagnose.choosing import choices, matched, shown
-from commcheck.diagnose.view import evidence, published, several_hosts, world_failed
+from commcheck.diagnose.choosing import choices, matched
+from commcheck.diagnose.view import evidence, names, published, several_hosts, world_failed
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Match
 from commcheck.model.rule import Rule
@@ -32,7 +32,12 @@ def match(case: Case) -> Match | None:
         return None
     failed = world_failed(case)
     symptom = Symptom.SETUP_FAILURE if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL
-    found = matched(case, wrong, f"Rank {shown(wrong)} offers loopback to ranks on other hosts", symptom=symptom)
+    found = matched(
+        case,
+        wrong,
+        f"Rank {', '.join(map(str, names(c.rank for c in wrong)))} offers loopback to ranks on other hosts",
+        symptom=symptom,
+    )
     told = tuple(
         evidence(EvidenceKind.FACT, f"tells the others to connect to {published(c.rank)}", c.rank, "store")
         for c in wrong

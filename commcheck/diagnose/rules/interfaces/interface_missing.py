@@ -24,7 +24,7 @@ def match(case: Case) -> Match | None:
     wrong = tuple(c for c in choices(case) if c.interface is None)
     if not wrong:
         return None
-    return matched(case, wrong, f"There is no interface {wrong[0].name} on the host of rank {shown(wrong)}")
+    return matched(case, wrong, f"There is no interface {wrong[0].name} on {shown(wrong)}")
 
 
 RULE = Rule(
@@ -48,5 +48,5 @@ RULE = Rule(
         "route-missing",
         "partition",
     ),
-    needs=("ranks", "hosts"),
+    needs=("environment", "hosts"),
 )

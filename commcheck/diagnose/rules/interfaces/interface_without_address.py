@@ -30,7 +30,7 @@ def match(case: Case) -> Match | None:
     )
     if not wrong:
         return None
-    return matched(case, wrong, f"Interface {wrong[0].name} has no address on the host of rank {shown(wrong)}")
+    return matched(case, wrong, f"Interface {wrong[0].name} has no address on {shown(wrong)}")
 
 
 RULE = Rule(
@@ -57,5 +57,5 @@ RULE = Rule(
         "route-missing",
         "partition",
     ),
-    needs=("ranks", "hosts"),
+    needs=("environment", "hosts"),
 )
