@@ -24,6 +24,7 @@ _SUMMARIES = frozenset(
 )
 _EVIDENCE = 5
 _SURE = 0.6
+_EARLY = (Stage.BUILD, Stage.SETUP)
 _NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
 _MOST = {scan.Interest.SIGNATURE: 100_000, scan.Interest.TROUBLE: 20_000, scan.Interest.PROGRESS: 2_000}  # of a source
@@ -50,7 +51,7 @@ def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
             RankRecord(slot=slot, rank=rank, world_size=None, host="", output=()) for slot, rank in enumerate(ranks)
         ),
         complete=False,  # a log need not hold every rank
-        ended=Ended.FAILED if any(scan.is_trouble(line.text) for line in lines) else Ended.NOT_RUN,
+        ended=Ended.FAILED if any(scan.is_fatal(line.text) for line in lines) else Ended.NOT_RUN,
         not_read=tuple(not_read),
     )
 
@@ -66,10 +67,16 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     for hit in hits:
         by_cause.setdefault(hit.cause, []).append(hit)
     known = scan.rules()
-    sure = any(_weight(found) >= _SURE for found in by_cause.values())
+    progress = scan.last_progress(lines)
+    survived = {
+        cause
+        for cause, found in by_cause.items()
+        if cause in known and known[cause].stage in _EARLY and all(_went_on(hit, progress) for hit in found)
+    }
+    sure = any(_weight(found) >= _SURE for cause, found in by_cause.items() if cause not in survived)
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
     matches = {
-        cause: _match(known[cause], found, stage, sure=sure, first=first)
+        cause: _match(known[cause], found, stage, sure=sure, first=first, survived=cause in survived)
         for cause, found in by_cause.items()
         if cause in known
     }
@@ -126,9 +133,9 @@ def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Mat
     """The answer without a known signature; None where no line tells of a failure at all.
 
     `best` is the confidence of the best candidate: where there are candidates, this one stands behind them."""
-    unusual = _unusual(scan.troubles(lines))
-    if not unusual:
+    if not any(scan.is_fatal(line.text) for line in lines):
         return None
+    unusual = _unusual(scan.troubles(lines))
     match = Match(
         symptom=symptom_at(UNCLASSIFIED, scan.stage_of(lines)),
         title=UNCLASSIFIED.title,
@@ -191,15 +198,24 @@ def _weight(hits: Sequence[scan.Hit]) -> float:
     return min(0.97, weights[0] + sum(0.05 for weight in weights[1:] if weight >= 0.4))
 
 
+def _went_on(hit: scan.Hit, progress: dict[str, int]) -> bool:
+    """Whether the same log shows training behind this line, which itself ended nothing."""
+    return progress.get(hit.line.source, 0) > hit.line.number and not scan.is_fatal(hit.line.text)
+
+
 def _position(hit: scan.Hit) -> tuple[float, int]:
     """Where in time a hit is: by its clock where it has one, else by its line."""
     return (hit.line.seconds if hit.line.seconds is not None else 0.0, hit.line.number)
 
 
-def _match(rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int]) -> Match:
+def _match(
+    rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int], survived: bool
+) -> Match:
     """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
-    if sure and confidence < scan.GENERIC_BELOW:
+    if survived:
+        confidence *= 0.5  # training went on after it, so it was a warning and no failure to set up
+    elif sure and confidence < scan.GENERIC_BELOW:
         confidence *= 0.5  # timeouts and resets beside a failure that names itself are its consequences
     elif sure and confidence >= _SURE and min(map(_position, hits)) > first:
         confidence -= 0.03  # of several failures that name themselves, the first one leads

@@ -43,6 +43,12 @@ class Hit(NamedTuple):
     named: int | None
 
 
+# Training goes on: a numbered epoch or step, or a loss.
+_GOES_ON = (
+    r"(?i)\bepoch\b\W{0,4}\d|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|\d(?:s/it|it/s)\b"
+    r"|\btraining (?:completed|finished|done)\b"
+)
+
 # Lines that say that something went wrong, whatever it was. They never name a cause; they are what an honest
 # "no known signature" shows, and their absence is what makes a log inconclusive.
 TROUBLE = re.compile(
@@ -60,6 +66,15 @@ _TROUBLE_WORDS = (
     "terminate called", "aborted", "aborting", "killed", "check failed", "assert", "nccl warn", "failed",
     "timed out", "command not found", "illegal instruction", "double free", "smashing", "stalled for",
 )  # fmt: skip
+
+# Of those, the lines after which a process does not go on. A warning, a retry or a fallback is none of them.
+FATAL = (
+    r"(?m)^(?!.*\bWarning\b)(?:.*?[\s\]|:])?[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?::|$)"
+    r"|\bTraceback \(most recent call last\)|\bFATAL\b|[Ff]atal(?: [Pp]ython)? error|\bCheck failed:|\bAborted\b"
+    r"|\bcore dumped|[Ss]egmentation fault|[Bb]us error|Illegal instruction|terminate called|double free"
+    r"|(?:^|: line \d+: +\d+ )Killed\b|\bexit(?:ed)?(?: with)?(?: exit)? ?(?:code|status):? (?!0\b)-?\d|\bexitcode\s*: (?!0\b)-?\d"
+    r"|(?:^|\s)ERROR\b|^(?:\S{1,80}: ){0,2}[Ee]rror: "
+)
 
 _STAGES: tuple[tuple[Stage, str], ...] = (
     (
@@ -92,7 +107,7 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
 )
 _STAGE_WORDS = (
     "importerror", "modulenotfounderror", "undefined symbol", "cannot open shared", "setup.py", "building wheel",
-    "cmake error", "epoch", "iter", "step", "loss", "it/s", "autograd", ".backward(", "seqnum=", "_sync_module_states",
+    "cmake error", "epoch", "iter", "training ", "step", "loss", "it/s", "autograd", ".backward(", "seqnum=", "_sync_module_states",
     "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables", "load_checkpoint",
     "load_state_dict", "tokeniz", "init_process_group", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
     "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed", "hvd.init",
@@ -175,6 +190,17 @@ def is_trouble(text: str) -> bool:
     """Whether a line says that something went wrong."""
     match = TROUBLE.search(text, 0, _WINDOW)
     return match is not None and not advice.is_advice(text, match.start(), match.end())
+
+
+def is_fatal(text: str) -> bool:
+    """Whether a line tells of an end, not of a warning."""
+    return is_trouble(text) and compiled(FATAL).search(text, 0, _WINDOW) is not None
+
+
+def last_progress(lines: Sequence[LogLine]) -> dict[str, int]:
+    """By source, the last kept line in which training goes on."""
+    pattern = compiled(_GOES_ON)
+    return {line.source: line.number for line in lines if pattern.search(line.text, 0, _WINDOW)}
 
 
 def stage_of(lines: Sequence[LogLine]) -> Stage | None:

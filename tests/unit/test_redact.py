@@ -13,7 +13,7 @@ _ALNUM = string.ascii_letters + string.digits
 _secret = st.tuples(
     st.sampled_from("GHJKQXZ"), st.text(_ALNUM, min_size=20, max_size=40), st.sampled_from("0123456789")
 ).map("".join)
-_around = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\n\r"), max_size=40)
+_around = st.text(st.characters(exclude_characters="\n\r"), max_size=40)
 
 
 @given(before=_around, key=st.text(string.ascii_uppercase + string.digits, min_size=16, max_size=16))

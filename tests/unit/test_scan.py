@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from commcheck.diagnose import scan
 from commcheck.diagnose.logs import case_from_text, log_matches
 from commcheck.diagnose.prefilter import Prefilter, shape
+from commcheck.model.case import Ended
 from commcheck.model.taxonomy import Stage
 
 _WATCHDOG = (
@@ -125,6 +126,29 @@ def test_an_unknown_failure_is_called_so_with_its_unusual_lines() -> None:
 )
 def test_a_log_without_failure_gives_nothing(text: str) -> None:
     assert not _causes(text)
+
+
+def test_a_warning_before_training_is_no_failure_to_set_up() -> None:
+    warning = "[W socket.cpp:601] [c10d] The IPv6 network addresses of (trainer-a, 29777) cannot be retrieved (gai error: -2 - Name or service not known)."
+    alone = dict(_causes(warning))
+    before = dict(_causes(f"{warning}\nEpoch 1 step 3 loss 0.5\n"))
+    assert alone["host-unresolvable"] >= 0.5 > before["host-unresolvable"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "trainer-a:1:2 [0] misc/ibvwrap.cc:63 NCCL WARN Failed to open libibverbs.so[.1]\ntrainer-a:1:2 [0] NCCL INFO NET/IB : No device found.\n",
+        "Warning: Retrying (Retry(total=2)) after connection broken by 'ConnectionResetError(104, Connection reset by peer)'\n",
+        "[W ProcessGroupNCCL.cpp:1168] Warning: WARNING: process group has NOT been destroyed before we destruct ProcessGroupNCCL.\n",
+    ],
+)
+def test_warnings_alone_are_not_a_failed_job(text: str) -> None:
+    case = case_from_text([("job.log", text.encode())])
+    assert case.ended is Ended.NOT_RUN
+    found = log_matches(case)
+    assert all(match.confidence < 0.5 for _, match in found)
+    assert all(rule.code != "CC000" for rule, _ in found)
 
 
 def test_an_exception_that_a_cause_describes_is_not_blamed_on_the_script() -> None:
