@@ -10,7 +10,6 @@ import argparse
 import os
 import socket
 import time
-from pathlib import Path
 
 from msgspec.structs import replace
 

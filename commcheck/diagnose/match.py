@@ -50,7 +50,9 @@ def judge(case: Case, among: Iterable[Rule] | None = None) -> Judgement:
     found, not_evaluated = matches(case, rules() if among is None else tuple(among))
     diagnoses = order(found, case)
     verdict = _verdict(case, diagnoses)
-    if verdict is Verdict.UNHEALTHY and not any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses):
+    named = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+    # For a log, the log path itself says when no wording is known, with the lines that it looked at.
+    if verdict is Verdict.UNHEALTHY and not named and case.origin is not Origin.LOG:
         diagnoses = (*diagnoses, _unclassified(case))
     ask = tuple(dict.fromkeys(n for _, m in found for n in m.next))
     return Judgement(verdict=verdict, diagnoses=diagnoses, not_evaluated=not_evaluated, next=ask)
@@ -77,7 +79,7 @@ def matches(case: Case, among: tuple[Rule, ...]) -> tuple[tuple[tuple[Rule, Matc
             continue
         try:
             match = rule.match(case)
-        except Exception as e:  # noqa: BLE001 - a crash of one rule must not take the verdict of the others away
+        except Exception as e:
             skipped.append(f"rule {rule.cause} crashed ({type(e).__name__}: {e}); please report it")
             continue
         if match is not None:
@@ -135,6 +137,12 @@ def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, .
     )
 
 
+def stage_of(symptom: Symptom) -> Stage:
+    """The stage that a symptom belongs to: its id begins with it ("perf" is part of training)."""
+    stages = {"build": Stage.BUILD, "setup": Stage.SETUP, "prep": Stage.PREPARATION}
+    return stages.get(symptom.value.partition("-")[0], Stage.TRAINING)
+
+
 def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
     return Diagnosis(
         symptom=match.symptom,
@@ -143,7 +151,7 @@ def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
         title=match.title,
         confidence=match.confidence,
         role=role,
-        stage=rule.stage,
+        stage=stage_of(match.symptom),
         ranks=match.ranks,
         hosts=match.hosts,
         links=match.links,
@@ -160,7 +168,8 @@ def _verdict(case: Case, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
     if case.origin is Origin.STATIC:
         return Verdict.HEALTHY
     if case.origin is Origin.LOG:
-        return Verdict.UNHEALTHY if diagnoses else Verdict.INCONCLUSIVE
+        # A log that tells of no end is not health; one that ends badly, with a weak candidate, is unhealthy.
+        return Verdict.UNHEALTHY if diagnoses and case.ended is Ended.FAILED else Verdict.INCONCLUSIVE
     if case.ended is Ended.FINISHED and proven(case):
         return Verdict.HEALTHY
     if case.ended in (Ended.FAILED, Ended.STALLED):

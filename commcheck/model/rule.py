@@ -16,7 +16,7 @@ class Signature(Value, frozen=True):
     """A wording by which a log shows a cause.
 
     `pattern` is a regular expression searched in one line; `literal` is a lower-case text that every match contains
-    (for the fast pass over large logs). `source`: where the wording was read or seen (repository and file, or the
+    (for the fast pass over large logs), or several such texts separated by ` | `, of which every match contains one. `source`: where the wording was read or seen (repository and file, or the
     software and version that printed it). `positive` and `negative` are a line that must match and one that must not;
     `versions` bounds the software where that matters. `weight` is the confidence that the line alone gives, 0 to 1."""
 

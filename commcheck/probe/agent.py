@@ -17,7 +17,6 @@ from commcheck.probe.connect import connect, looks_like_store
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
 
-
 SIGN_DEADLINE = 0.4
 """Seconds for the attempt on the neighbouring port."""
 MAX_PORT = 65535

@@ -1,5 +1,6 @@
 """Connection attempts of our own: the errno that the frameworks do not show, and bytes that really arrive."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -188,10 +189,8 @@ class Answering:
 
     def close(self) -> None:
         """Stop listening."""
-        try:
+        with contextlib.suppress(OSError):  # "not connected", say some kernels of a listener; closing is what counts
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # not connected: some kernels say so for a listener; closing is what counts
         self._socket.close()
 
     def _accept(self) -> None:

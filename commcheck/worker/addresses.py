@@ -14,7 +14,7 @@ def gloo_address(interface: str) -> str:
     own host name that this host can bind to, else loopback (ProcessGroupGloo::createDefaultDevice).
     Empty when the interface does not exist or has no address: gloo will say so itself."""
     if interface:
-        return _first_address(interface.split(",")[0])
+        return _first_address(interface.split(",", maxsplit=1)[0])
     try:
         found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
     except OSError:

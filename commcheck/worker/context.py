@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from commcheck.model.phase import Phase
@@ -48,6 +49,7 @@ class RankContext:
         self.device: torch.device | None = None
         self.phase = Phase.RESOLVE
         self.data_address = ""
+        self.background: list[threading.Thread] = []  # look-ups that go on beside the phases; waited for at the end
 
     def alter(self, step: Step) -> tuple[Step, ...]:
         """`step` as this rank's faults make it."""

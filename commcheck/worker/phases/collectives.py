@@ -98,7 +98,7 @@ def _rounds(size: int) -> list[dict[int, int]]:
 
 
 def _both_ways(pairs: list[tuple[int, int]]) -> dict[int, int]:
-    return {a: b for a, b in pairs} | {b: a for a, b in pairs}
+    return dict(pairs) | {b: a for a, b in pairs}
 
 
 def _measure(ctx: RankContext, peer: int) -> PairMeasure:
@@ -122,6 +122,9 @@ def _measure(ctx: RankContext, peer: int) -> PairMeasure:
 
 
 def teardown(ctx: RankContext) -> str:
-    """Leave the group. The store goes with the process."""
+    """Leave the group, and wait for the look-ups that went on meanwhile (each is bounded). The store goes with the
+    process."""
     dist.destroy_process_group()
+    for thread in ctx.background:
+        thread.join()
     return ""

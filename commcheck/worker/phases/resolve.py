@@ -37,9 +37,17 @@ def run(ctx: RankContext) -> str:
     ctx.journal.probed(
         Probe(kind="name", target=name, port=0, outcome=Outcome.OK, seconds=seconds, detail=" ".join(addresses))
     )
-    if not _loopback(addresses[0]):
-        threading.Thread(target=_reverse, args=(ctx, addresses[0]), daemon=True).start()
+    if not _loopback(addresses[0]) and not _alone(ctx):
+        thread = threading.Thread(target=_reverse, args=(ctx, addresses[0]), daemon=True)
+        thread.start()
+        ctx.background.append(thread)
     return f"{name} is {', '.join(addresses)}"
+
+
+def _alone(ctx: RankContext) -> bool:
+    """All ranks are on this host: nobody else's name is asked for."""
+    environment = ctx.plan.environment
+    return environment.get("LOCAL_WORLD_SIZE", "") == environment.get("WORLD_SIZE", "x")
 
 
 def _loopback(address: str) -> bool:

@@ -19,7 +19,6 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
-
 HOST_IS_UP = "the host itself is up"
 """What our own probe adds to its detail when the silent host shows otherwise that it is there."""
 

@@ -25,10 +25,11 @@ def match(case: Case) -> Match | None:
     sizes = [r.world_size for r in there]
     if not there:
         return None
-    known = case.origin is Origin.WORLD or (case.complete and len(case.ranks) > 1)
-    count = len(case.ranks) if known else None
+    ours = case.origin is Origin.WORLD
+    count = len(case.ranks) if ours or (case.complete and len(case.ranks) > 1) else None
     differ = len(set(sizes)) > 1
-    if not differ and (count is None or sizes[0] == count or len({r.rank for r in there}) < len(there)):
+    # Where others start the ranks, fewer reports than the size all agree on are missing ranks, not a wrong size.
+    if not differ and (not ours or sizes[0] == count or len({r.rank for r in there}) < len(there)):
         return None
     right = (
         count

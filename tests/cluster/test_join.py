@@ -1,0 +1,158 @@
+"""One commcheck per rank, started by somebody else, each on a host of its own; merged by `commcheck diagnose DIR`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, nullcontext
+
+import pytest
+
+from commcheck.lab import Lab
+from commcheck.lab.faults.firewall import blocked
+
+PORT = "29500"
+JOIN_DEADLINE = 8.0
+"""Short, so that the tests that must wait for it do not take a minute."""
+UNREACHED = 40.0
+"""For the tests in which no rank may wait for its join deadline."""
+SAID = b"so far: Not all of the 2 ranks"
+
+
+class Joined:
+    """What the ranks and the merge said."""
+
+    def __init__(self, ranks, codes, errors, merged, code, seconds):
+        self.ranks, self.codes, self.errors = ranks, codes, errors
+        self.merged, self.code, self.seconds = merged, code, seconds
+
+    @property
+    def lead(self):
+        """Cause and ranks of the merged report's first diagnosis."""
+        first = self.merged["diagnoses"][0]
+        return first["cause"], first["ranks"]
+
+
+def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline=UNREACHED):
+    """Start one commcheck per environment (None: that rank is absent) on hosts of a lab, and merge what they left."""
+    folder = tmp_path / "reports"
+    with Lab(hosts=len(environments)) as lab, ExitStack() as stack:
+        stack.enter_context(spoil(lab) if spoil else nullcontext())
+        running, begin = [], time.monotonic()
+        for number, own in enumerate(environments):
+            if own is None:
+                continue
+            if late == number:
+                wait_for(running[0].stderr, SAID)
+            environment = {
+                **os.environ,
+                "RANK": str(number),
+                "WORLD_SIZE": str(len(environments)),
+                "MASTER_ADDR": "10.77.0.10",
+                "MASTER_PORT": PORT,
+                **own,
+            }
+            options = ["--report-dir", str(folder)] if shared else []
+            command = [
+                sys.executable, "-m", "commcheck", "preflight", "--format", "json",
+                "--join-deadline", str(deadline), *options,
+            ]  # fmt: skip
+            running.append(lab[number].popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        outputs = [p.communicate() for p in running]
+        seconds = time.monotonic() - begin
+    merged, code = None, None
+    if shared:
+        command = [sys.executable, "-m", "commcheck", "diagnose", "--format", "json", str(folder)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        merged, code = json.loads(done.stdout), done.returncode
+    ranks = [json.loads(out) for out, _ in outputs]
+    return Joined(ranks, [p.returncode for p in running], [e.decode() for _, e in outputs], merged, code, seconds)
+
+
+def wait_for(stream, words):
+    """Read lines until one has `words`; its absence is a failure, not a wait for ever (the rank ends by itself)."""
+    for line in stream:
+        if words in line:
+            return
+    raise AssertionError(f"{words!r} was not said")
+
+
+def test_a_healthy_world_is_healthy_for_every_rank_and_merged(tmp_path):
+    found = join(tmp_path, [{}, {}])
+    assert found.codes == [0, 0]
+    assert [r["verdict"] for r in found.ranks] == ["healthy", "healthy"]
+    assert (found.code, found.merged["verdict"]) == (0, "healthy")
+    assert found.merged["world"]["distinct_processes"] == 2
+    assert {c["interface"] for c in found.merged["world"]["proof"] if c["purpose"] == "data"} == {"eth0"}
+
+
+ROWS = {
+    "port-dropped": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=PORT), [1]),
+    "port-refused": ([{}, {}], lambda lab: blocked(lab[0], "reject", ports=PORT), [1]),
+    "port-mismatch": ([{}, {"MASTER_PORT": "29501"}], None, [1]),
+    "one-way-blocked": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=f"!= {PORT}"), [0]),
+    "interface-missing": ([{}, {"GLOO_SOCKET_IFNAME": "nope0"}], None, [1]),
+    "world-size-mismatch": ([{}, {"WORLD_SIZE": "3"}], None, [1]),
+    "rank-duplicate": ([{}, {"RANK": "0"}], None, [0]),
+    "rank-out-of-range": ([{}, {"RANK": "5"}], None, [5]),
+    "host-unresolvable": ([{}, {"MASTER_ADDR": "nosuchhost"}], None, [1]),
+    "wrong-master-host": ([{}, {"MASTER_ADDR": "10.77.0.11"}], None, [1]),
+}
+
+
+@pytest.mark.parametrize("cause", ROWS)
+def test_ranks_that_could_never_talk_are_judged_together(tmp_path, cause):
+    environments, spoil, ranks = ROWS[cause]
+    found = join(tmp_path, environments, spoil=spoil)
+    assert found.code == 1
+    assert found.lead == (cause, ranks)
+    # With a shared directory no rank has to wait for its join deadline: all is known before.
+    assert max(r["world"]["seconds"] for r in found.ranks) < UNREACHED
+    assert set(found.codes) == {1}
+
+
+def test_a_late_rank_is_not_a_missing_one(tmp_path):
+    # Rank 1 is started when rank 0 has said that somebody is missing: long before it would decide.
+    found = join(tmp_path, [{}, {}], late=1)
+    assert found.codes == [0, 0]
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_a_missing_rank_is_missing_after_the_join_deadline(tmp_path, absent):
+    there = [{}, {}, {}]
+    there[absent] = None
+    found = join(tmp_path, there, deadline=JOIN_DEADLINE)
+    assert found.lead == ("rank-missing", [absent])
+    assert all(r["world"]["seconds"] >= JOIN_DEADLINE for r in found.ranks)
+
+
+def test_one_rank_alone_says_what_it_cannot_know(tmp_path):
+    """Refused, and nothing known of rank 0: absent, or rejected on the way. Both are named, neither confidently."""
+    found = join(tmp_path, [None, {}], shared=False, deadline=JOIN_DEADLINE)
+    diagnoses = found.ranks[0]["diagnoses"]
+    assert {d["cause"] for d in diagnoses} == {"rank-missing", "port-refused"}
+    assert all(d["confidence"] < 0.6 for d in diagnoses)
+    assert found.ranks[0]["next"]
+
+
+def test_a_dropped_port_is_known_without_the_other_ranks_view(tmp_path):
+    found = join(tmp_path, [{}, {}], spoil=lambda lab: blocked(lab[0], "drop", ports=PORT), shared=False, deadline=14)
+    lead = found.ranks[1]["diagnoses"][0]
+    assert lead["cause"] == "port-dropped"
+    assert any("the host itself is up" in e["text"] for e in lead["evidence"])
+    assert found.ranks[1]["world"]["seconds"] < 14
+
+
+def test_reports_of_an_earlier_run_do_not_count(tmp_path):
+    """The failed run's files stay in the directory; the healthy run after it is healthy all the same."""
+    first = join(tmp_path, [{}, {"MASTER_PORT": "29501"}])
+    assert first.code == 1
+    for file in (tmp_path / "reports").glob("rank-*.json"):
+        old = json.loads(file.read_text())
+        old["begun"] -= 3600
+        file.write_text(json.dumps(old))
+    second = join(tmp_path, [{}, {}])
+    assert second.codes == [0, 0]
+    assert second.code == 0
+    assert any("earlier run" in note for note in second.merged["not_evaluated"])
