@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
-from commcheck.diagnose.view import evidence, named_interface, names, said, started
+from commcheck.diagnose.view import evidence, named_interface, names, networks, said, several_hosts, started
 from commcheck.model.base import Value
 from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
@@ -27,6 +27,20 @@ def choices(case: Case) -> tuple[Choice, ...]:
         if name and facts is not None and facts.interfaces and "gloo" in (rank.backend or "gloo"):
             interface = next((i for i in facts.interfaces if i.name == name), None)
             found.append(Choice(rank=rank, name=name, facts=facts, interface=interface))
+    return tuple(found)
+
+
+def unnamed(case: Case) -> tuple[Choice, ...]:
+    """For ranks that name none: the first real interface of a host that has no usable network at all, in a world of
+    several hosts. `name` is the interface's."""
+    found = []
+    for rank in started(case) if several_hosts(case) else ():
+        facts = case.host(rank.host)
+        if named_interface(rank) or facts is None or not facts.interfaces or networks(facts):
+            continue
+        real = next((i for i in facts.interfaces if not i.loopback), None)
+        if real is not None:
+            found.append(Choice(rank=rank, name=real.name, facts=facts, interface=real))
     return tuple(found)
 
 
@@ -65,7 +79,10 @@ def matched(
     seen: list[Evidence] = []
     for c in wrong[:6]:
         have = ", ".join(f"{i.name}{'' if i.up else ' (down)'}" for i in c.facts.interfaces)
-        text = f"GLOO_SOCKET_IFNAME={c.rank.environment['GLOO_SOCKET_IFNAME']}; the host has {have}"
+        told = c.rank.environment.get("GLOO_SOCKET_IFNAME")
+        text = (
+            f"GLOO_SOCKET_IFNAME={told}; the host has {have}" if told else f"the host has {have}, and no usable address"
+        )
         seen.append(evidence(EvidenceKind.FACT, text, c.rank, "interfaces"))
         line = said(c.rank, "Unable to find address for", "No suitable", "Unable to find interface", "ifa != nullptr")
         if line:

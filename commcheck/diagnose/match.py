@@ -20,6 +20,8 @@ FLAGGED = 0.5
 """Confidence from which a root diagnosis makes a world unhealthy."""
 DECIDED = 0.75
 """Confidence from which a root diagnosis ends the watch: waiting longer would not change it."""
+WORDS_ALONE = 0.6
+"""Confidence that the words of a world's ranks give at most, where its structured evidence could give more."""
 _RULES = "commcheck.diagnose.rules"
 _STATIC = ("environment", "interfaces", "limits")
 _STAGES = tuple(Stage)
@@ -117,7 +119,11 @@ def _with_lines(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, 
 
     known = {rule.cause for rule in among}
     seen = {rule.cause for rule, _ in found}
-    return (*found, *((r, m) for r, m in log_matches(case) if r.cause in known and r.cause not in seen))
+    said = [(r, m) for r, m in log_matches(case) if r.cause in known and r.cause not in seen]
+    if case.origin is not Origin.LOG:
+        # Words alone do not end a watch while sockets and probes can still be looked at.
+        said = [(r, replace(m, confidence=min(m.confidence, WORDS_ALONE))) for r, m in said]
+    return (*found, *said)
 
 
 def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, ...]:

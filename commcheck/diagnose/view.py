@@ -158,7 +158,9 @@ def named_interface(rank: RankRecord) -> str:
 
 
 def master_probe(rank: RankRecord) -> Probe | None:
-    """Our own connection attempt from this rank's place to the store's port."""
+    """Our own connection attempt from this rank's place to the store's port, while the rank itself waited for it."""
+    if phase_of_end(rank) is not Phase.STORE:
+        return None
     return next((p for p in reversed(rank.probes) if p.kind == "master"), None)
 
 

@@ -221,7 +221,7 @@ class Answering:
                 return
 
 
-def looks_like_store(address: str, port: int, deadline: float = 0.4) -> bool:
+def looks_like_store(address: str, port: int, deadline: float = 0.8) -> bool:
     """Whether what listens there answers as a PyTorch TCPStore: its PING query (validate with the magic number,
     then ping with a nonce) is answered with that nonce (torch/csrc/distributed/c10d/TCPStoreBackend)."""
     validate, ping, magic = 0, 13, 0x3C85F7CE

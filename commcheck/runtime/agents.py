@@ -70,9 +70,3 @@ class Asking:
             if found[place].failed.startswith(("cannot ", "no network namespace")):
                 raise LaunchError(found[place].failed)
         return found
-
-
-def ask(requests: Mapping[Place, Request]) -> dict[Place, Answer]:
-    """Ask and wait."""
-    with Asking(requests) as asking:
-        return asking.answers()

@@ -16,9 +16,9 @@ from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin
 from commcheck.model.phase import Phase
 from commcheck.model.plan import Place
-from commcheck.probe.agent import Request, Target
+from commcheck.probe.agent import Answer, Request, Target
 from commcheck.runtime import evidence
-from commcheck.runtime.agents import ask
+from commcheck.runtime.agents import Asking
 from commcheck.runtime.collect import Seen, case, hosts_with_versions
 from commcheck.runtime.world import RunningRank, RunningWorld
 
@@ -84,45 +84,77 @@ class Watch:
         self._progress = progress
         self._seen = Seen()
         self._said: set[Phase] = set()
-        self._probed: set[Phase] = set()
         self._first_failure: float | None = None
+        self._alarms = 0
+        self._alarm_at: float | None = None
 
     def run(self) -> Case:
         """Watch, and end the world. Returns all evidence."""
         world = self._world
         quiet = QUIET
-        while True:
-            if self._over():
-                return self._finish()
+        while not self._over():
             if world.seconds > self._terms.deadline:
                 self._look()
                 return self._stop(Ended.DEADLINE)
-            failed = self._failed_at()
-            if failed is not None and time.monotonic() - failed >= SETTLE:
-                self._look(stalled=True)
-                since = time.monotonic() - failed
-                if since >= AFTER_FAILURE or self._judge(self._case(Ended.FAILED)):
-                    return self._stop(Ended.FAILED)
-                world.pump(time.monotonic() + SETTLE)
-                continue
-            until = world.last_event + quiet
-            if failed is not None and failed + SETTLE > time.monotonic():
-                until = min(until, failed + SETTLE)
-            if world.pump(min(until, world.begun + self._terms.deadline + 0.01)):
+            failed, due = self._failed_at(), self._due()
+            if due is not None and due <= time.monotonic():
+                self._alarm_at = None
+                ended = Ended.STALLED if failed is None else Ended.FAILED
+                if self._decided(ended, probing=failed is not None):
+                    return self._stop(ended)
+                if failed is not None:
+                    if time.monotonic() - failed >= AFTER_FAILURE:
+                        return self._stop(Ended.FAILED)
+                    world.pump(time.monotonic() + SETTLE)
+                    continue
+            until = min(world.last_event + quiet, world.begun + self._terms.deadline + 0.01)
+            if world.pump(until if due is None else min(until, max(due, time.monotonic() + 0.01))):
                 self._tell()
-                quiet = QUIET if failed is None else quiet
+                quiet = QUIET
                 continue
             if time.monotonic() - world.last_event < quiet:
                 continue
-            if not self._stalled():
+            stands = self._stands_still()
+            if stands is None:
                 world.last_event = time.monotonic()
                 continue
-            self._look(stalled=True)
-            if self._judge(self._case(Ended.STALLED)):
-                return self._stop(Ended.STALLED)
-            if self._given_up():
+            if stands or self._given_up():
                 return self._stop(Ended.STALLED)
             quiet = min(quiet * GROWTH, QUIET_LIMIT)
+        return self._finish()
+
+    def _decided(self, ended: Ended, *, probing: bool) -> bool:
+        """Look, and judge; only if that does not decide, probe from outside and judge again."""
+        self._seen.probes.clear()
+        self._look()
+        if self._judge(self._case(ended)):
+            return True
+        if not probing:
+            return False
+        with self._asking() as asking:
+            self._take(asking.answers())
+        return self._judge(self._case(ended))
+
+    def _stands_still(self) -> bool | None:
+        """None: something moves. Else whether the evidence of the standstill decides.
+
+        The probes from outside go on while it is looked whether anything moves: both take a second at most."""
+        world = self._world
+        before = evidence.activity(world)
+        self._seen.probes.clear()  # a refusal of seconds ago does not go with the sockets of now
+        # Read before the probes: a listener that appears while they are under way does not contradict their refusal.
+        self._seen.sockets.update(evidence.socket_tables(world))
+        with self._asking() as asking:
+            if world.pump(time.monotonic() + SAMPLE):
+                self._tell()
+                return None
+            if evidence.moved(before, evidence.activity(world)):
+                return None
+            self._look(sockets=False)
+            if self._judge(self._case(Ended.STALLED)):
+                return True
+            self._take(asking.answers())
+        return self._judge(self._case(Ended.STALLED))
 
     # -- reading the world
 
@@ -136,19 +168,19 @@ class Watch:
             self._first_failure = time.monotonic()
         return self._first_failure
 
+    def _due(self) -> float | None:
+        """When the next judgement is due because a rank has failed, or one of its own probes has."""
+        alarms = sum(r.alarms for r in self._world.ranks)
+        if alarms > self._alarms:
+            self._alarms, self._alarm_at = alarms, time.monotonic()
+        return min((at + SETTLE for at in (self._failed_at(), self._alarm_at) if at is not None), default=None)
+
     def _given_up(self) -> bool:
         """The standstill has lasted longer than anything harmless does, or than the others may be late."""
         if self._terms.join_deadline is not None:
             return self._world.seconds >= self._terms.join_deadline
         phases = [p for p in map(_phase_of, self._world.alive) if p is not None]
         return time.monotonic() - self._world.last_event > max((PHASE_PATIENCE[p] for p in phases), default=0.0)
-
-    def _stalled(self) -> bool:
-        before = evidence.activity(self._world)
-        if self._world.pump(time.monotonic() + SAMPLE):
-            self._tell()
-            return False
-        return not evidence.moved(before, evidence.activity(self._world))
 
     def _tell(self) -> None:
         """Say once when the whole world has come through a phase."""
@@ -166,57 +198,48 @@ class Watch:
 
     # -- taking evidence
 
-    def _look(self, *, stalled: bool = False) -> None:
-        """`stalled`: it does not go on, so that probes of our own can disturb nothing."""
+    def _look(self, *, sockets: bool = True) -> None:
         seen, world = self._seen, self._world
         seen.states.update(evidence.states(world))
-        seen.sockets.update(evidence.socket_tables(world))
+        if sockets:
+            seen.sockets.update(evidence.socket_tables(world))
         seen.stacks.update(evidence.stacks(world, seen.states))
-        if stalled:
-            self._probe()
 
-    def _probe(self) -> None:
-        """Try from outside what the waiting ranks try: the store's port, or each other's data ports. Once per phase;
-        while others may still come, every time anew."""
-        if self._terms.join_deadline is not None:
-            self._probed.clear()
+    def _asking(self) -> Asking:
+        """Start to try from outside what the waiting ranks try: the store's port, and each other's data ports."""
         store = [r for r in self._world.ranks if _phase_of(r) is Phase.STORE]
         group = [r for r in self._world.alive if _phase_of(r) is Phase.GROUP]
         targets: dict[Place, list[Target]] = {}
         listening: dict[Place, set[int]] = {}
-        if store and Phase.STORE not in self._probed:
-            self._probed.add(Phase.STORE)
-            for rank in self._world.ranks:
-                port = _port(rank)
-                if port is not None:
-                    listening.setdefault(rank.plan.place, set()).add(port)
-            for rank in store:
-                target = _store_target(rank)
-                if target is not None:
-                    targets.setdefault(rank.plan.place, []).append(target)
-        if group and Phase.GROUP not in self._probed:
-            self._probed.add(Phase.GROUP)
-            for rank in group:
-                targets.setdefault(rank.plan.place, []).extend(self._data_targets(rank))
-        places = targets.keys() | listening.keys()
-        if not places:
-            return
-        requests = {
-            p: Request(
-                parent=0,
-                targets=tuple(targets.get(p, ())[:TARGETS_LIMIT]),
-                listening_on=tuple(sorted(listening.get(p, ()))),
-            )
-            for p in places
-        }
-        for place, answer in ask(requests).items():
+        for rank in self._world.ranks if store else ():
+            port = _port(rank)
+            if port is not None:
+                listening.setdefault(rank.plan.place, set()).add(port)
+        for rank in store:
+            target = _store_target(rank)
+            if target is not None:
+                targets.setdefault(rank.plan.place, []).append(target)
+        for rank in group:
+            targets.setdefault(rank.plan.place, []).extend(self._data_targets(rank))
+        return Asking(
+            {
+                place: Request(
+                    parent=0,
+                    targets=tuple(targets.get(place, ())[:TARGETS_LIMIT]),
+                    listening_on=tuple(sorted(listening.get(place, ()))),
+                )
+                for place in targets.keys() | listening.keys()
+            }
+        )
+
+    def _take(self, answers: dict[Place, Answer]) -> None:
+        """Add what the probes from outside found."""
+        for place, answer in answers.items():
             if answer.failed:
-                self._seen.not_read.append(f"probes from {place.host or 'this host'}: {answer.failed}")
-            for slot in dict.fromkeys(slot for slot, _ in answer.probes):
-                new = tuple(p for s, p in answer.probes if s == slot)
-                kinds = {p.kind for p in new}
-                kept = tuple(p for p in self._seen.probes.get(slot, ()) if p.kind not in kinds)
-                self._seen.probes[slot] = (*kept, *new)
+                note = f"probes from {place.host or 'this host'}: {answer.failed}"
+                self._seen.not_read = list(dict.fromkeys((*self._seen.not_read, note)))
+            for slot, probe in answer.probes:
+                self._seen.probes[slot] = (*self._seen.probes.get(slot, ()), probe)
             self._hosts = tuple(
                 _with_listeners(h, answer.listeners) if h.host == place.host else h for h in self._hosts
             )
@@ -256,8 +279,11 @@ class Watch:
     def _finish(self) -> Case:
         self._world.drain()
         self._tell()
-        failed = any(r.failed for r in self._world.ranks)
-        return self._case(Ended.FAILED if failed else Ended.FINISHED)
+        if any(r.failed for r in self._world.ranks):
+            return self._case(Ended.FAILED)
+        # What was seen while it waited is not true any more: it came to its end.
+        self._seen = Seen()
+        return self._case(Ended.FINISHED)
 
     def _stop(self, ended: Ended) -> Case:
         """End what runs, then take the last words."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from commcheck.errors import LaunchError
 from commcheck.model import journal, wire
-from commcheck.model.case import Exit
+from commcheck.model.case import Exit, Outcome
 from commcheck.model.plan import Plan, RankPlan
 from commcheck.system.process import oom_kills, read_oom_kills
 
@@ -37,6 +37,7 @@ class RunningRank:
         self.events: list[journal.AnyEvent] = []
         self.exit: Exit | None = None
         self.killed_by_us = False
+        self.alarms = 0  # own probes of the rank that did not succeed
         self.process: subprocess.Popen[bytes] | None = None
         self._oom_before: dict[str, int] = {}
         self._rest = b""
@@ -105,7 +106,9 @@ class RunningRank:
             return False
         if name == "journal":
             *lines, self._rest = (self._rest + data).split(b"\n")
-            self.events.extend(e for e in map(journal.decode, lines) if e is not None)
+            events = [e for e in map(journal.decode, lines) if e is not None]
+            self.events.extend(events)
+            self.alarms += sum(isinstance(e, journal.Probed) and e.probe.outcome is not Outcome.OK for e in events)
         else:
             kept = self.text[name]
             kept += data

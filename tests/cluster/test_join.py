@@ -88,8 +88,8 @@ def test_a_healthy_world_is_healthy_for_every_rank_and_merged(tmp_path):
 
 
 ROWS = {
-    "port-dropped": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=PORT), [1]),
-    "port-refused": ([{}, {}], lambda lab: blocked(lab[0], "reject", ports=PORT), [1]),
+    "port-dropped": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=PORT), [0]),
+    "port-refused": ([{}, {}], lambda lab: blocked(lab[0], "reject", ports=PORT), [0]),
     "port-mismatch": ([{}, {"MASTER_PORT": "29501"}], None, [1]),
     "one-way-blocked": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=f"!= {PORT}"), [0]),
     "interface-missing": ([{}, {"GLOO_SOCKET_IFNAME": "nope0"}], None, [1]),

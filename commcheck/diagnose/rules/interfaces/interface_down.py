@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from commcheck.diagnose.choosing import choices, matched, shown
+from commcheck.diagnose.choosing import choices, matched, shown, unnamed
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -24,7 +24,7 @@ def match(case: Case) -> Match | None:
     """A named interface that is not up, or has no carrier."""
     wrong = tuple(
         c
-        for c in choices(case)
+        for c in (*choices(case), *unnamed(case))
         if c.interface is not None and not c.interface.loopback and not (c.interface.up and c.interface.carrier)
     )
     if not wrong:
@@ -52,6 +52,12 @@ RULE = Rule(
     ),
     match=match,
     explains=(
+        "port-dropped",
+        "port-refused",
+        "rank-missing",
+        "host-unresolvable",
+        "wrong-master-host",
+        "address-family-mismatch",
         "env-differs-between-ranks",
         "data-ports-refused",
         "data-ports-dropped",

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.choosing import choices, matched, shown
+from commcheck.diagnose.choosing import choices, matched, shown, unnamed
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule
@@ -22,7 +22,7 @@ def match(case: Case) -> Match | None:
     """A named interface that is up and has neither an IPv4 nor a routable IPv6 address."""
     wrong = tuple(
         c
-        for c in choices(case)
+        for c in (*choices(case), *unnamed(case))
         if c.interface is not None
         and c.interface.up
         and c.interface.carrier
@@ -45,6 +45,12 @@ RULE = Rule(
     ),
     match=match,
     explains=(
+        "port-dropped",
+        "port-refused",
+        "rank-missing",
+        "host-unresolvable",
+        "wrong-master-host",
+        "address-family-mismatch",
         "env-differs-between-ranks",
         "data-ports-refused",
         "data-ports-dropped",

@@ -16,8 +16,65 @@ Run the same program with one process: if it fails in the same way, communicatio
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.ending import FOLLOWS
+from commcheck.diagnose.view import evidence, names, symptom_in
+from commcheck.model.case import Case, RankRecord
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+_OF_OURS = ("NameNotResolvedError",)
+"""Exceptions by which a rank of commcheck itself reports what it found; they have rules of their own."""
+
+
+def match(case: Case) -> Match | None:
+    """A rank that an exception ended which neither torch nor a library below it raised."""
+    ended = [r for r in case.ranks if r.error is not None and r.error.kind not in _OF_OURS and _of_the_program(r)]
+    if not ended:
+        return None
+    error = ended[0].error
+    phase = error.phase if error is not None else Phase.STORE
+    first = error.message.splitlines()[0][:200] if error is not None and error.message else ""
+    text = f"{error.kind}: {first}" if error is not None else ""
+    advice = "mend what the traceback of this rank names; the other ranks' errors follow from it"
+    return Match(
+        symptom=symptom_in(phase, hang=False, error=Symptom.TRAIN_OTHER_FAILURE),
+        title=f"The program of rank {', '.join(map(str, names(ended)))} failed by itself in phase {phase.value}: {text}",
+        confidence=0.9,
+        ranks=names(ended),
+        hosts=tuple(dict.fromkeys(r.host for r in ended)),
+        evidence=tuple(
+            evidence(EvidenceKind.LOG, f"{r.error.kind} at {_innermost(r)}", r, "traceback")
+            for r in ended[:4]
+            if r.error
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.BEHAVIOR_LOGIC,
+                text=advice,
+                applies_to_ranks=names(ended),
+                not_tried="it is a change of the program",
+            ),
+        ),
+    )
+
+
+def _innermost(rank: RankRecord) -> str:
+    """The frame that raised, as the traceback on stderr names it."""
+    frames = [x.text.strip() for x in rank.output if x.text.lstrip().startswith('File "')]
+    return frames[-1] if frames else ""
+
+
+def _of_the_program(rank: RankRecord) -> bool:
+    frame = _innermost(rank)
+    return (
+        bool(frame)
+        and "/torch/" not in frame
+        and "/commcheck/worker/phases/" not in frame
+        and "/commcheck/worker/steps" not in frame
+    )
+
 
 RULE = Rule(
     cause="script-error",
@@ -92,5 +149,7 @@ RULE = Rule(
             weight=0.55,
         ),
     ),
-    explains=PEERS_SEE,
+    match=match,
+    explains=(*FOLLOWS, *PEERS_SEE),
+    needs=("ranks",),
 )

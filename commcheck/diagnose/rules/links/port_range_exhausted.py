@@ -73,6 +73,13 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_FAILURE,),
     fixes=((FixPattern.NETWORK_SETTING, "widen net.ipv4.ip_local_port_range"),),
     match=match,
-    explains=("port-in-use", "rank-missing", "route-missing", "data-ports-refused", "one-way-blocked"),
+    explains=(
+        "host-resolves-to-loopback",
+        "port-in-use",
+        "rank-missing",
+        "route-missing",
+        "data-ports-refused",
+        "one-way-blocked",
+    ),
     needs=("ranks", "hosts"),
 )

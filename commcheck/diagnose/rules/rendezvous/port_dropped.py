@@ -13,9 +13,10 @@ very sentence that a refused port gives.
 from __future__ import annotations
 
 from commcheck.diagnose.advice import another_port
-from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, started, store_listens
+from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, reached, started, store_listens
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
+from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -46,8 +47,8 @@ def match(case: Case) -> Match | None:
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"What rank {', '.join(map(str, names(blocked)))} sends to the store's port {probe.port} on {probe.target} is dropped",
         confidence=0.95 if listening else 0.9 if HOST_IS_UP in probe.detail else 0.6,
-        ranks=names(blocked),
-        hosts=tuple(dict.fromkeys(r.host for r in blocked)),
+        ranks=guarded(case, blocked),
+        hosts=tuple(dict.fromkeys(r.host for r in case.ranks if r.name in guarded(case, blocked))),
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),
         evidence=tuple(seen),
         fixes=open_or_change(case, probe.port),
@@ -55,6 +56,15 @@ def match(case: Case) -> Match | None:
         if listening
         else (f"on {probe.target}: does anything listen on port {probe.port} (ss -ltn), and is the host up?",),
     )
+
+
+def guarded(case: Case, blocked: list[RankRecord]) -> tuple[int, ...]:
+    """Whose firewall it is: rank 0's host, when nobody from another host comes through (what lets in is set at the
+    host that is entered); else the hosts that cannot, while others can."""
+    zero = rank_zero(case)
+    host = zero.host if zero is not None else ""
+    through = [r for r in started(case) if r.rank != 0 and r.host != host and reached(r, Phase.STORE)]
+    return names(blocked) if through else (0,)
 
 
 def _waiting(rank: RankRecord) -> list[Evidence]:

@@ -42,7 +42,8 @@ def taken(case: Case, *, by_store: bool) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_FAILURE,
         title=_title(port, strangers, by_store=by_store),
-        confidence=0.95 if strangers else 0.8,
+        # Until it is known who listens there, it may be another store, or our own rank started twice.
+        confidence=0.95 if strangers else 0.7,
         ranks=(zero.name,),
         hosts=(zero.host,),
         evidence=_seen(zero, line, strangers),

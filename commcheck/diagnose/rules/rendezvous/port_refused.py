@@ -12,7 +12,7 @@ does not publish the port.
 
 from __future__ import annotations
 
-from commcheck.diagnose.rules.rendezvous.port_dropped import open_or_change
+from commcheck.diagnose.rules.rendezvous.port_dropped import guarded, open_or_change
 from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, started, store_listens
 from commcheck.model.case import Case, Origin, Outcome
 from commcheck.model.diagnosis import EvidenceKind, Link, Match
@@ -41,8 +41,8 @@ def match(case: Case) -> Match | None:
         title=f"Connections of rank {', '.join(map(str, names(blocked)))} to the store's port {probe.port} on {probe.target} are refused"
         + (" by something on the way" if listening else ""),
         confidence=0.95 if listening else 0.35,
-        ranks=names(blocked),
-        hosts=tuple(dict.fromkeys(r.host for r in blocked)),
+        ranks=guarded(case, blocked),
+        hosts=tuple(dict.fromkeys(r.host for r in case.ranks if r.name in guarded(case, blocked))),
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),
         evidence=tuple(seen),
         fixes=open_or_change(case, probe.port),

@@ -39,7 +39,9 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_FAILURE if any(r.error for r in met) else Symptom.SETUP_HANG_TIMEOUT,
         title=f"What answers on {probe.target} port {probe.port} is no PyTorch store",
-        confidence=0.6 if store_listens(case) else 0.88,
+        # With the store well elsewhere, somebody redirects this rank alone; that the store was only slow to answer our
+        # question is excluded by another rank's probe, which it did answer.
+        confidence=0.88 if not store_listens(case) or _store_answers(case) else 0.6,
         ranks=names(met),
         hosts=tuple(dict.fromkeys(r.host for r in met)),
         evidence=tuple(
@@ -48,6 +50,10 @@ def match(case: Case) -> Match | None:
         ),
         fixes=(fix,) if other else (),
     )
+
+
+def _store_answers(case: Case) -> bool:
+    return any(p is not None and "a PyTorch store answers" in p.detail for p in map(master_probe, started(case)))
 
 
 RULE = Rule(

@@ -18,8 +18,45 @@ control.
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+GLOO_TRANSPORTS = ("TCP", "TCP_TLS", "IBVERBS", "UV")
+"""Those that gloo has sources for; a build has some of them (torch/csrc/distributed/c10d/GlooDeviceFactory.cpp)."""
+
+
+def match(case: Case) -> Match | None:
+    """A transport that gloo knows and that this build of torch says it has not."""
+    wrong = [
+        r
+        for r in started(case)
+        if r.environment.get("GLOO_DEVICE_TRANSPORT", "").upper() in GLOO_TRANSPORTS
+        and said(r, "unsupported gloo device")
+    ]
+    if not wrong:
+        return None
+    asked = wrong[0].environment["GLOO_DEVICE_TRANSPORT"]
+    fix = Fix(
+        pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+        text="use TCP, which every build has: unset GLOO_DEVICE_TRANSPORT",
+        unset=("GLOO_DEVICE_TRANSPORT",),
+        applies_to_ranks=names(wrong),
+    )
+    return Match(
+        symptom=Symptom.SETUP_FAILURE,
+        title=f"This build of torch has no gloo transport {asked} (rank {', '.join(map(str, names(wrong)))})",
+        confidence=0.96,
+        ranks=names(wrong),
+        hosts=tuple(dict.fromkeys(r.host for r in wrong)),
+        evidence=tuple(
+            evidence(EvidenceKind.LOG, said(r, "unsupported gloo device").strip()[:300], r, "stderr") for r in wrong[:4]
+        ),
+        fixes=(fix,),
+    )
+
 
 RULE = Rule(
     cause="transport-unavailable",
@@ -117,5 +154,7 @@ RULE = Rule(
             weight=0.6,
         ),
     ),
-    explains=PEERS_SEE,
+    match=match,
+    explains=("env-malformed", *PEERS_SEE),
+    needs=("ranks",),
 )
