@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from commcheck.model.case import Case, Ended, HostFacts, Interface, Listener, Outcome, Probe, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind
 from commcheck.model.phase import STAGE_OF, Phase, PhaseStatus
 from commcheck.model.taxonomy import Stage, Symptom
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+if TYPE_CHECKING:
+    import ipaddress
+
+    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+else:
+    Network = object  # the name is for annotations; the module behind it costs 3 ms that `commcheck lint` does not need
 
 
 def evidence(kind: EvidenceKind, text: str, rank: RankRecord | None = None, source: str = "") -> Evidence:
@@ -87,6 +92,8 @@ def is_literal(host: str) -> bool:
 
 def parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address without its zone; None for a name."""
+    import ipaddress
+
     try:
         return ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -117,6 +124,8 @@ def addresses(facts: HostFacts | None) -> frozenset[str]:
 
 def networks(facts: HostFacts | None, *, usable: bool = True) -> dict[Network, tuple[Interface, str]]:
     """The networks of a host with the interface and own address in each; loopback and link-local left out."""
+    import ipaddress
+
     found: dict[Network, tuple[Interface, str]] = {}
     for interface in facts.interfaces if facts else ():
         if interface.loopback or (usable and not (interface.up and interface.carrier)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from commcheck.model.phase import Phase
@@ -39,8 +41,9 @@ class Fault:
 class RankContext:
     """Mutable state of a rank while it runs through its phases."""
 
-    def __init__(self, plan: RankPlan, journal: Journal, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, plan: RankPlan, workload: str, journal: Journal, faults: tuple[Fault, ...]) -> None:
         self.plan = plan
+        self.workload: ModuleType = importlib.import_module(f"commcheck.worker.workloads.{workload}")
         self.journal = journal
         self.faults = faults
         self.rank = -1

@@ -48,10 +48,8 @@ def run(assignment: Assignment, fds: tuple[int, ...]) -> NoReturn:
     try:
         from commcheck.worker.context import RankContext
         from commcheck.worker.faults import load
-        from commcheck.worker.phases import collectives
 
-        collectives.WORKLOAD.name = assignment.workload
-        ctx = RankContext(assignment.rank, journal, load(assignment.rank.faults))
+        ctx = RankContext(assignment.rank, assignment.workload, journal, load(assignment.rank.faults))
         _claim(ctx)
         for phase in PHASES:
             ctx.phase = phase

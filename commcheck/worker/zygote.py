@@ -38,7 +38,11 @@ def main(fd: int, parent: int) -> None:
 
 
 def _warm_up() -> None:
-    """Import what every rank needs, and load the lazy parts of torch whose first use costs a rank milliseconds."""
+    """Import what every rank needs (the codec of host names too, which Python loads at the first look-up), and keep the
+    collector from touching, and so copying, the pages that ranks share with this process."""
+    import encodings.idna
+    import gc
+
     import torch.distributed
 
     import commcheck.worker.faults
@@ -50,7 +54,9 @@ def _warm_up() -> None:
     import commcheck.worker.workloads.bare
     import commcheck.worker.workloads.standard
 
-    _ = (torch.distributed, commcheck)
+    _ = (torch.distributed, commcheck, encodings.idna)
+    gc.collect()
+    gc.freeze()
 
 
 def _threads() -> int:

@@ -26,7 +26,7 @@ def run(ctx: RankContext) -> str:
         world_size=ctx.world_size,
         timeout=default_pg_timeout if seconds is None else timedelta(seconds=seconds),
     )
-    mine = sockets.of_process(os.getpid())
+    mine = sockets.of_process(os.getpid()) if ctx.workload.LOOKS else ()
     for s in mine:
         if s.state == "LISTEN" and s.local_address == ctx.data_address:
             ctx.journal.told(Published(rank=ctx.rank, address=s.local_address, port=s.local_port))

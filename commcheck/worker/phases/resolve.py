@@ -25,7 +25,7 @@ def run(ctx: RankContext) -> str:
     name = ctx.plan.environment.get("MASTER_ADDR", "")
     if not name or not ctx.plan.init_method.startswith("env"):
         return "no MASTER_ADDR to resolve"
-    answer = _bounded(lambda: _forward(name))
+    answer = _forward(name) if _is_literal(name) else _bounded(lambda: _forward(name))
     if isinstance(answer, str):
         outcome = Outcome.UNRESOLVED if answer else Outcome.TIMED_OUT
         detail = answer or f"no answer within {NAME_DEADLINE:g} s"
@@ -48,6 +48,15 @@ def _alone(ctx: RankContext) -> bool:
     """All ranks are on this host: nobody else's name is asked for."""
     environment = ctx.plan.environment
     return environment.get("LOCAL_WORLD_SIZE", "") == environment.get("WORLD_SIZE", "x")
+
+
+def _is_literal(name: str) -> bool:
+    """An address needs no resolver, and so no thread that could be left behind."""
+    try:
+        ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _loopback(address: str) -> bool:
