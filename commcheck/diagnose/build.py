@@ -5,7 +5,7 @@ from __future__ import annotations
 from commcheck import __version__
 from commcheck.diagnose.match import Judgement
 from commcheck.model.case import Case, Origin, RankRecord
-from commcheck.model.diagnosis import SCHEMA, Connection, PairRow, Placed, RankPhase, Report, WorldReport
+from commcheck.model.diagnosis import SCHEMA, Connection, PairRow, Placed, PublishedRow, RankPhase, Report, WorldReport
 
 PROOF_ROWS = 256
 """Connections that a report lists; a world of 64 ranks has thousands, and their number says enough."""
@@ -65,6 +65,9 @@ def world(case: Case) -> WorldReport | None:
         placed=tuple(
             Placed(rank=r.name, slot=r.slot, host=r.host, pid=r.pid, started=r.started, started_why=r.started_why)
             for r in case.ranks
+        ),
+        published=tuple(
+            PublishedRow(rank=p.rank, address=p.address, port=p.port) for r in case.ranks for p in r.published
         ),
         proof=tuple(c for r in case.ranks for c in _connections(r, port))[:PROOF_ROWS],
         distinct_processes=len({pid for r in case.ranks for _, pid in r.members}),

@@ -6,7 +6,7 @@ sees a reset connection. What each rank *called* decides."""
 from __future__ import annotations
 
 from commcheck.diagnose.view import died, evidence, names, phase_of_end, said, started, symptom_in
-from commcheck.model.base import Value
+from commcheck.model.base import Value, sentence
 from commcheck.model.case import Case, Collective, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -129,16 +129,16 @@ def matched(case: Case, found: Difference, what: str, pattern: FixPattern, advic
     for r in case.ranks:
         if r.exit is not None and r.exit.signal == 6 and not r.exit.by_us:
             line = said(r, "EnforceNotMet", "enforce fail", "mismatch")
-            text = f"aborted because it noticed: {line.strip()[:200]}" if line else "aborted"
+            text = f"aborted because it noticed: {line.strip()[:400]}" if line else "aborted"
             seen.append(evidence(EvidenceKind.EXIT, text, r))
         elif r.error is not None and r.error.message:
-            seen.append(evidence(EvidenceKind.LOG, r.error.message.splitlines()[0][:200], r, "consequence"))
+            seen.append(evidence(EvidenceKind.LOG, r.error.message.splitlines()[0][:400], r, "consequence"))
     wrong = [c for r in case.ranks for c in r.checks if not c.ok]
     seen += [Evidence(kind=EvidenceKind.VALUE, text=c.detail) for c in wrong[:2]]
     ranks = names(found.guilty)
     return Match(
         symptom=_symptom(case, found),
-        title=f"Rank {', '.join(map(str, ranks))} {what}",
+        title=sentence(ranks, what),
         confidence=0.95 if found.innocent else 0.8,
         ranks=ranks,
         hosts=tuple(dict.fromkeys(r.host for r in found.guilty)),

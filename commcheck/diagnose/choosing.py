@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.view import evidence, named_interface, names, networks, said, several_hosts, started
-from commcheck.model.base import Value
+from commcheck.model.base import Value, ranks_text
 from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom
@@ -102,4 +102,4 @@ def shown(wrong: tuple[Choice, ...]) -> str:
     """Whose hosts some choices concern, for a title."""
     if all(c.rank.pid is None and c.rank.rank is None for c in wrong):
         return "this host"
-    return "the host of rank " + ", ".join(map(str, names(c.rank for c in wrong)))
+    return f"the host of {ranks_text(names(c.rank for c in wrong))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import died, evidence, names, phase_of_end, said, symptom_in
+from commcheck.model.base import sentence
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -37,7 +38,7 @@ def ended_match(
     for r in [r for r in case.ranks if r not in ended][:4]:
         if r.error is not None:
             text = (
-                f"only then: {r.error.message.splitlines()[0][:200]}"
+                f"only then: {r.error.message.splitlines()[0][:400]}"
                 if r.error.message
                 else f"only then: {r.error.kind}"
             )
@@ -46,7 +47,7 @@ def ended_match(
             seen.append(evidence(EvidenceKind.PHASE, f"waits in phase {phase_of_end(r).value}", r))
     return Match(
         symptom=symptom_in(phase, hang=False, error=crash),
-        title=f"Rank {', '.join(map(str, names(ended)))} {what} in phase {phase.value}",
+        title=sentence(names(ended), f"{what} in phase {phase.value}"),
         confidence=0.95,
         ranks=names(ended),
         hosts=tuple(dict.fromkeys(r.host for r in ended)),

@@ -86,10 +86,14 @@ class Listener(Value, frozen=True):
 
 
 class HostFacts(Value, frozen=True):
-    """What is known about one host without starting anything there."""
+    """What is known about one host without starting anything there.
+
+    `identity`: equal for two processes exactly where they share a kernel's network; host names do not tell (containers,
+    `ip netns exec` and cloned images share them)."""
 
     host: str
     hostname: str = ""
+    identity: str = ""
     interfaces: tuple[Interface, ...] = ()
     routes: tuple[Route, ...] = ()
     lookups: tuple[NameLookup, ...] = ()

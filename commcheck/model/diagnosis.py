@@ -134,6 +134,14 @@ class Placed(Value, frozen=True):
     started_why: str = ""
 
 
+class PublishedRow(Value, frozen=True):
+    """An address that a rank told the others to connect to, whether or not they then could."""
+
+    rank: int
+    address: str
+    port: int | None = None
+
+
 class Connection(Value, frozen=True):
     """A connection that the kernel shows between two ranks' processes, and the interface that carries it."""
 
@@ -161,6 +169,7 @@ class WorldReport(Value, frozen=True):
     hosts: tuple[str, ...] = ()
     master: str = ""
     placed: tuple[Placed, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     proof: tuple[Connection, ...] = ()
     distinct_processes: int = 0
     values_checked: int = 0

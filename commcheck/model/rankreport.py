@@ -9,7 +9,8 @@ RANK_SCHEMA = "commcheck/rank/1"
 class RankReport(Value, frozen=True):
     """One rank's own view. `done`: the rank has ended its watch; else it was still under way when this was written.
 
-    `begun`: wall-clock seconds, only to tell the files of one run from those of an earlier one in the same directory."""
+    `begun`, `written`: wall-clock seconds when the rank was started and when this was written, only to tell the files of
+    one run from those of an earlier one in the same directory."""
 
     schema: str
     world: World
@@ -19,4 +20,5 @@ class RankReport(Value, frozen=True):
     ended: Ended
     seconds: float
     begun: float
+    written: float = 0.0
     not_read: tuple[str, ...] = ()

@@ -4,12 +4,14 @@ Works inside whatever network, mount and UTS namespaces it is called in, as any 
 `names.NAME_DEADLINE` and a few milliseconds.
 """
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 from commcheck.model.case import HostFacts, Limit
 from commcheck.probe import interfaces, limits, routes, versions
 from commcheck.probe import names as resolver
+from commcheck.probe.text import read_text
 
 T = TypeVar("T")
 
@@ -34,6 +36,7 @@ def host_facts(host: str, *, names: tuple[str, ...] = (), reverse: tuple[str, ..
     return HostFacts(
         host=host,
         hostname=own,
+        identity=read("the network's identity", identity, ""),
         interfaces=read("interfaces", interfaces.interfaces, ()),
         routes=read("routes", routes.routes, ()),
         lookups=read("names", lambda: resolver.look_up(asked, reverse), ()),
@@ -45,3 +48,9 @@ def host_facts(host: str, *, names: tuple[str, ...] = (), reverse: tuple[str, ..
         versions=read("versions", versions.versions, {}),
         not_read=tuple(not_read),
     )
+
+
+def identity() -> str:
+    """The running kernel and, in it, the network namespace. Raises OSError."""
+    boot = read_text("/proc/sys/kernel/random/boot_id").strip()
+    return f"{boot}/{os.stat('/proc/self/ns/net').st_ino}"

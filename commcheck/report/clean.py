@@ -23,24 +23,3 @@ def one_line(text: str, limit: int = 0) -> str:
         head = (limit - 5) // 2
         line = f"{line[:head]} ... {line[len(line) - (limit - 5 - head) :]}"
     return line
-
-
-def spans(numbers: tuple[int, ...]) -> str:
-    """Numbers for reading: 0-3, 7."""
-    parts: list[str] = []
-    ordered = sorted(set(numbers))
-    while ordered:
-        end = 1
-        while end < len(ordered) and ordered[end] == ordered[0] + end:
-            end += 1
-        run, ordered = ordered[:end], ordered[end:]
-        if len(run) > 2:
-            parts.append(f"{run[0]}-{run[-1]}")
-        else:
-            parts.extend(map(str, run))
-    return ", ".join(parts)
-
-
-def ranks_text(ranks: tuple[int, ...]) -> str:
-    """`rank 1` or `ranks 0-2`."""
-    return f"rank{'s' if len(set(ranks)) > 1 else ''} {spans(ranks)}" if ranks else ""

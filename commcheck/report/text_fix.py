@@ -3,8 +3,9 @@
 import shlex
 from collections.abc import Mapping
 
+from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Fix, WorldReport
-from commcheck.report.clean import one_line, ranks_text, visible
+from commcheck.report.clean import one_line, visible
 
 ROWS = 12
 """Lines to copy per fix; a world of 64 ranks must still leave room for the rest."""

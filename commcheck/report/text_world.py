@@ -1,7 +1,8 @@
 """The world of a report in words: its headline, and the proof that it was the world that was meant."""
 
+from commcheck.model.base import ranks_text, spans
 from commcheck.model.diagnosis import Connection, Report, Role, Verdict, WorldReport
-from commcheck.report.clean import one_line, ranks_text, spans
+from commcheck.report.clean import one_line
 
 CONNECTIONS = 6  # shown one by one; a larger world's are counted by interface
 PAIRS = 2

@@ -2,8 +2,9 @@
 
 from xml.etree import ElementTree as ET
 
+from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Report, Role, Verdict
-from commcheck.report.clean import one_line, ranks_text, visible
+from commcheck.report.clean import one_line, visible
 from commcheck.report.phases import summarize
 
 Element = ET.Element

@@ -2,9 +2,10 @@
 
 import textwrap
 
+from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, Verdict
 from commcheck.model.taxonomy import Stage
-from commcheck.report.clean import one_line, ranks_text
+from commcheck.report.clean import one_line
 from commcheck.report.phases import PhaseSummary, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_world import headline, proof_lines

@@ -18,7 +18,9 @@ from commcheck.model.rankreport import RANK_SCHEMA, RankReport
 
 SAME_RUN = 600.0
 """Seconds between the begins of two ranks of one run, at most: generous against slow starts and clocks that differ,
-short against the next run in the same directory. A rank that has begun twice counts with its newest file anyway."""
+short against tomorrow's run in the same directory. What was repeated sooner is told by who had ended when (`current`)."""
+SILENCE = 30.0
+"""Seconds without a new file after which a rank that never said that it was done counts as ended: it was killed."""
 _PATTERN = "rank-*.json"
 
 
@@ -50,6 +52,7 @@ class Writer:
             ended=case.ended,
             seconds=case.seconds,
             begun=self.begun,
+            written=time.time(),
             not_read=case.not_read,
         )
         temporary = self.path.with_suffix(".writing")
@@ -94,8 +97,26 @@ def read_all(directory: Path) -> tuple[tuple[RankReport, ...], int]:
         raise InputError(f"{directory}: no rank reports ({_PATTERN}) in it; give the directory of --report-dir")
     found = [read(p) for p in paths]
     newest = max(r.begun for r in found)
-    current = [r for r in found if newest - r.begun <= SAME_RUN]
-    return tuple(current), len(found) - len(current)
+    now = current(tuple(r for r in found if newest - r.begun <= SAME_RUN))
+    return now, len(found) - len(now)
+
+
+def current(found: tuple[RankReport, ...]) -> tuple[RankReport, ...]:
+    """The reports of the last run, where the same ranks were started again soon after.
+
+    A rank that had ended before another process of its number began was not its duplicate but its predecessor, and
+    then so was every other rank that had ended by then."""
+    last: dict[int, RankReport] = {}
+    for r in sorted(found, key=lambda r: r.begun):
+        last[r.rank.name] = r
+    repeated = [last[r.rank.name].begun for r in found if _ended_at(r) <= last[r.rank.name].begun]
+    cut = min(repeated, default=0.0)
+    return tuple(r for r in found if _ended_at(r) > max(cut, 0.0 if r is last[r.rank.name] else last[r.rank.name].begun))
+
+
+def _ended_at(report: RankReport) -> float:
+    at = report.written or report.begun + report.seconds
+    return at if report.done else at + SILENCE
 
 
 def load_case(directory: Path) -> Case:
@@ -110,7 +131,7 @@ def load_case(directory: Path) -> Case:
 
 def merged(reports: tuple[RankReport, ...], *, complete: bool) -> Case:
     """One case from several ranks' views. Slots are given by rank, then by host and pid."""
-    ordered = sorted(reports, key=lambda r: (r.rank.name, r.rank.host, r.rank.pid or 0))
+    ordered = sorted(_told_apart(reports), key=lambda r: (r.rank.name, r.rank.host, r.rank.pid or 0))
     hosts: dict[str, HostFacts] = {}
     for r in ordered:
         hosts.setdefault(r.host.host, r.host)
@@ -127,6 +148,32 @@ def merged(reports: tuple[RankReport, ...], *, complete: bool) -> Case:
         seconds=max(r.seconds for r in ordered),
         not_read=tuple(dict.fromkeys(n for r in ordered for n in r.not_read)),
     )
+
+
+def _told_apart(reports: tuple[RankReport, ...]) -> tuple[RankReport, ...]:
+    """Hosts that bear one name (containers, cloned images, `ip netns exec`) get names that differ: each is known by an
+    address that the others of that name lack, or else by a number."""
+    by_name: dict[str, dict[str, HostFacts]] = {}
+    for r in reports:
+        by_name.setdefault(r.host.host, {}).setdefault(r.host.identity, r.host)
+    names: dict[tuple[str, str], str] = {}
+    for name, found in by_name.items():
+        held = {identity: _addresses(facts) for identity, facts in found.items()}
+        for number, identity in enumerate(sorted(found), 1):
+            others = {a for other, theirs in held.items() if other != identity for a in theirs}
+            own = [a for a in held[identity] if a not in others]
+            names[name, identity] = name if len(found) == 1 else f"{name}({own[0] if own else number})"
+    return tuple(
+        replace(r, host=replace(r.host, host=name), rank=replace(r.rank, host=name))
+        for r in reports
+        for name in (names[r.host.host, r.host.identity],)
+    )
+
+
+def _addresses(facts: HostFacts) -> tuple[str, ...]:
+    """A host's own addresses, IPv4 first, those left out that every host has."""
+    own = [a for i in facts.interfaces if not i.loopback for a in i.addresses if not a.address.startswith("fe80")]
+    return tuple(a.address for a in sorted(own, key=lambda a: a.family))
 
 
 def _world(worlds: tuple[World, ...]) -> World:

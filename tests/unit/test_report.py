@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from commcheck.model.base import ranks_text, spans
 from commcheck.model.case import Exit
 from commcheck.model.diagnosis import (
     SCHEMA,
@@ -30,7 +31,7 @@ from commcheck.model.diagnosis import (
 )
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 from commcheck.report import to_json, to_junit, to_text
-from commcheck.report.clean import one_line, spans, visible
+from commcheck.report.clean import one_line, visible
 from commcheck.report.schema import generate
 
 TEXT = st.text(st.characters(), max_size=12) | st.sampled_from(["eth0", "\x1b[31mred", "a\nb", "\ud800", "", "\uffff"])
@@ -268,6 +269,7 @@ def test_a_large_world_still_fits_one_screen() -> None:
 def test_small_tools() -> None:
     assert spans((3, 1, 2, 7, 9, 10)) == "1-3, 7, 9, 10"
     assert spans(()) == ""
+    assert [ranks_text(r) for r in ((), (1,), (1, 0), range(64))] == ["", "rank 1", "ranks 0, 1", "ranks 0-63"]
     assert visible("a\x1b[1m\x00\x85") == "a\\x1b[1m\\x00\\x85"
     assert one_line("a\n  b\tc\r") == "a b c"
     assert len(one_line("x" * 900, 100)) == 100

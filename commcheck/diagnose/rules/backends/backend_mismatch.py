@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, rank_zero, started
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -30,7 +31,7 @@ def match(case: Case) -> Match | None:
     wrong = [r for r in there if r.backend != right]
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"Rank {', '.join(map(str, names(wrong)))} asks for backend {wrong[0].backend}, the others for {right}",
+        title=sentence(names(wrong), f"asks for backend {wrong[0].backend}, the others for {right}"),
         confidence=0.97,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -36,7 +37,7 @@ def match(case: Case) -> Match | None:
         )
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"The installed torch has no {wrong[0].backend} (rank {', '.join(map(str, names(wrong)))})",
+        title=f"The installed torch has no {wrong[0].backend} ({ranks_text(names(wrong))})",
         confidence=0.95,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.calls import behind, difference, matched, signature
 from commcheck.diagnose.view import evidence, names, phase_of_end, started, symptom_in, world_failed
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -36,7 +37,7 @@ def match(case: Case) -> Match | None:
     call = waiting[0].collectives[-1] if waiting else None
     return Match(
         symptom=symptom_in(call.phase if call else phase_of_end(late[0]), hang=True),
-        title=f"Rank {', '.join(map(str, names(late)))} does not take part in {signature(call) if call else 'a collective'}",
+        title=sentence(names(late), f"does not take part in {signature(call) if call else 'a collective'}"),
         confidence=0.8,
         ranks=names(late),
         hosts=tuple(dict.fromkeys(r.host for r in late)),

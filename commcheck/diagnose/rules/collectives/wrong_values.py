@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.calls import difference
 from commcheck.diagnose.view import names
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -32,7 +33,7 @@ def match(case: Case) -> Match | None:
     ranks = tuple(sorted(common)) if common else names(r for r, _ in wrong)
     return Match(
         symptom=Symptom.PERF_UNEXPECTED_RESULT,
-        title=f"Values come out wrong; rank {', '.join(map(str, ranks))} {'contributes' if common else 'receives'} the wrong ones",
+        title=f"Values come out wrong; {ranks_text(ranks)} {'contribute' if common else 'receive'}{'s' if len(ranks) == 1 else ''} the wrong ones",
         confidence=0.92 if common else 0.75,
         ranks=ranks,
         hosts=tuple(dict.fromkeys(r.host for r in case.ranks if r.name in ranks)),

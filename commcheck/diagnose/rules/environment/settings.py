@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from commcheck.catalog.env.select import REMOVED
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Ended, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase, PhaseStatus
@@ -123,9 +124,7 @@ def ranks_of(found: Iterable[Seen]) -> tuple[int, ...]:
 def where(found: Iterable[Seen]) -> str:
     """The end of a sentence, as in " on rank 1" or " on ranks 1, 2"; empty for lint."""
     ranks = ranks_of(found)
-    if not ranks:
-        return ""
-    return f" on rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks[:8]))}{' ...' if len(ranks) > 8 else ''}"
+    return f" on {ranks_text(ranks)}" if ranks else ""
 
 
 class Finding(NamedTuple):

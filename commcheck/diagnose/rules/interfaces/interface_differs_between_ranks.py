@@ -27,6 +27,7 @@ from commcheck.diagnose.view import (
     started,
     world_failed,
 )
+from commcheck.model.base import sentence
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Match
 from commcheck.model.rule import Rule
@@ -51,7 +52,7 @@ def match(case: Case) -> Match | None:
     failed = world_failed(case) and any(p.outcome is not Outcome.OK for p in data_probes(case).values())
     return Match(
         symptom=Symptom.SETUP_FAILURE if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"Rank {', '.join(map(str, names(wrong)))} uses network {of[wrong[0].slot]}, the others {right}",
+        title=sentence(names(wrong), f"uses network {of[wrong[0].slot]}, the others {right}"),
         # Two networks that both carry may be meant so; the world then works, and the finding is only shown.
         confidence=0.85 if failed else 0.4,
         ranks=names(wrong),

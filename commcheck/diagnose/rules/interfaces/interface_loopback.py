@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from commcheck.diagnose.choosing import choices, matched
 from commcheck.diagnose.view import evidence, names, published, several_hosts, world_failed
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Match
 from commcheck.model.rule import Rule
@@ -35,7 +36,7 @@ def match(case: Case) -> Match | None:
     found = matched(
         case,
         wrong,
-        f"Rank {', '.join(map(str, names(c.rank for c in wrong)))} offers loopback to ranks on other hosts",
+        sentence(names(c.rank for c in wrong), "offers loopback to ranks on other hosts"),
         symptom=symptom,
     )
     told = tuple(

@@ -30,6 +30,7 @@ from commcheck.diagnose.view import (
     started,
     world_failed,
 )
+from commcheck.model.base import sentence
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Match
 from commcheck.model.rule import Rule
@@ -66,7 +67,10 @@ def match(case: Case) -> Match | None:
     first = interface_of(case, wrong[0], published(wrong[0]))
     return Match(
         symptom=Symptom.SETUP_FAILURE if world_failed(case) else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"Rank {', '.join(map(str, names(wrong)))} offers {published(wrong[0])} ({first.name if first else '?'}), which the other hosts cannot reach",
+        title=sentence(
+            names(wrong),
+            f"offers {published(wrong[0])} ({first.name if first else '?'}), which the other hosts cannot reach",
+        ),
         confidence=0.94,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

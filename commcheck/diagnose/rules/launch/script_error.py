@@ -18,6 +18,7 @@ Run the same program with one process: if it fails in the same way, communicatio
 from commcheck.diagnose.consequences import PEERS_SEE
 from commcheck.diagnose.ending import FOLLOWS
 from commcheck.diagnose.view import evidence, names, symptom_in
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -40,7 +41,7 @@ def match(case: Case) -> Match | None:
     advice = "mend what the traceback of this rank names; the other ranks' errors follow from it"
     return Match(
         symptom=symptom_in(phase, hang=False, error=Symptom.TRAIN_OTHER_FAILURE),
-        title=f"The program of rank {', '.join(map(str, names(ended)))} failed by itself in phase {phase.value}: {text}",
+        title=f"The program of {ranks_text(names(ended))} failed by itself in phase {phase.value}: {text}",
         confidence=0.9,
         ranks=names(ended),
         hosts=tuple(dict.fromkeys(r.host for r in ended)),

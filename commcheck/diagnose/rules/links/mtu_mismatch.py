@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.linking import Direction, culprits, hosts, links
 from commcheck.diagnose.view import died, evidence, interface_of, published
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -54,7 +55,7 @@ def match(case: Case) -> Match | None:
             seen.append(evidence(EvidenceKind.FACT, f"{interface.name} has MTU {interface.mtu}", r, "interfaces"))
     return Match(
         symptom=Symptom.PERF_HANG,
-        title=f"Small messages pass between ranks {', '.join(map(str, ranks))}, 64 KiB do not: the path's MTU is smaller than the interfaces'",
+        title=f"Small messages pass between {ranks_text(ranks)}, 64 KiB do not: the path's MTU is smaller than the interfaces'",
         confidence=0.9 if len(sizes) > 1 else 0.85,
         ranks=ranks,
         hosts=hosts(case, ranks),

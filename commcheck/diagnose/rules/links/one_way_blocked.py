@@ -15,6 +15,7 @@ from __future__ import annotations
 from commcheck.diagnose.linking import blocked, hosts, links, shown
 from commcheck.diagnose.rules.links.data_ports_dropped import opened
 from commcheck.diagnose.view import evidence, world_failed
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import EvidenceKind, Match
 from commcheck.model.rule import Rule
@@ -40,7 +41,7 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"Connections to rank {', '.join(map(str, targets))} are blocked; from it they work",
+        title=f"Connections to {ranks_text(targets)} are blocked; from it they work",
         confidence=0.92,
         ranks=targets,
         hosts=hosts(case, targets),

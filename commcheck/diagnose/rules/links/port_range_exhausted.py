@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -49,7 +50,7 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"The host of rank {', '.join(map(str, ranks))} has only {high - low + 1} ephemeral ports, and none is left",
+        title=f"The host of {ranks_text(ranks)} has only {high - low + 1} ephemeral ports, and none is left",
         confidence=0.9,
         ranks=ranks,
         hosts=tuple(dict.fromkeys(r.host for r, _, _ in hit)),

@@ -15,6 +15,7 @@ from commcheck.diagnose.advice import address_of_rank_zero
 from commcheck.diagnose.choosing import mended
 from commcheck.diagnose.linking import blocked, hosts, links
 from commcheck.diagnose.view import evidence, master_probe, names, parse, rank_zero, started
+from commcheck.model.base import sentence
 from commcheck.model.case import Case, Outcome, Probe, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
 from commcheck.model.rule import Rule
@@ -48,7 +49,7 @@ def _store(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Rank {', '.join(map(str, names(lost)))} has no route to the store's host {probe.target}",
+        title=sentence(names(lost), f"has no route to the store's host {probe.target}"),
         confidence=0.93,
         ranks=names(lost),
         hosts=tuple(dict.fromkeys(r.host for r in lost)),
@@ -69,7 +70,7 @@ def _data(case: Case) -> Match | None:
     lost = tuple(by_name[a] for a in sources if a in by_name)
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"Rank {', '.join(map(str, sources))} has no route to {found.failed[directions[0]].target}",
+        title=sentence(sources, f"has no route to {found.failed[directions[0]].target}"),
         confidence=0.9,
         ranks=sources,
         hosts=hosts(case, sources),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.ending import FOLLOWS
 from commcheck.diagnose.view import evidence, names, phase_of_end, symptom_in
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -29,7 +30,7 @@ def match(case: Case) -> Match | None:
     waiting = [r for r in case.ranks if r not in stopped and r.process is not None][:4]
     return Match(
         symptom=symptom_in(phase, hang=True),
-        title=f"Rank {', '.join(map(str, names(stopped)))} is stopped (SIGSTOP) in phase {phase.value}",
+        title=sentence(names(stopped), f"is stopped (SIGSTOP) in phase {phase.value}"),
         confidence=0.97,
         ranks=names(stopped),
         hosts=tuple(dict.fromkeys(r.host for r in stopped)),

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -32,7 +33,7 @@ def match(case: Case) -> Match | None:
         return None
     return Match(
         symptom=Symptom.PERF_OTHER,
-        title=f"Rank {', '.join(map(str, names(noisy)))} aborted at its end, after all collectives were right",
+        title=sentence(names(noisy), "aborted at its end, after all collectives were right"),
         confidence=0.85,
         ranks=names(noisy),
         hosts=tuple(dict.fromkeys(r.host for r in noisy)),

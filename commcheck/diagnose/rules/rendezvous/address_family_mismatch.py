@@ -25,6 +25,7 @@ from commcheck.diagnose.view import (
     rank_zero,
     started,
 )
+from commcheck.model.base import ranks_text, sentence
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -62,7 +63,7 @@ def _data(case: Case) -> Match | None:
         )
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"Rank {', '.join(map(str, names(wrong)))} publishes an IPv{versions[wrong[0].slot]} address, the others IPv{right}",
+        title=sentence(names(wrong), f"publishes an IPv{versions[wrong[0].slot]} address, the others IPv{right}"),
         confidence=0.93,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),
@@ -84,7 +85,7 @@ def _store(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"The store's address {master_addresses(wrong[0])[0]} is of a family that the host of rank {', '.join(map(str, names(wrong)))} does not have",
+        title=f"The store's address {master_addresses(wrong[0])[0]} is of a family that the host of {ranks_text(names(wrong))} does not have",
         confidence=0.9,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.mastering import mended, misdirected, where
 from commcheck.diagnose.view import is_literal, loopback, names, rank_zero
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -42,7 +43,7 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"{told} is {mine[0].address} on rank {', '.join(map(str, names(m.rank for m in mine)))}, which is not rank 0's host",
+        title=f"{told} is {mine[0].address} on {ranks_text(names(m.rank for m in mine))}, which is not rank 0's host",
         confidence=0.95,
         ranks=names(m.rank for m in mine),
         hosts=tuple(dict.fromkeys(m.rank.host for m in mine)),

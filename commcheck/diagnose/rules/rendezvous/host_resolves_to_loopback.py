@@ -28,6 +28,7 @@ from commcheck.diagnose.view import (
     started,
     world_failed,
 )
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -50,7 +51,7 @@ def _of_the_store(case: Case) -> Match | None:
     name = found[0].rank.environment.get("MASTER_ADDR", "")
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"{name} is {found[0].address} on rank {', '.join(map(str, names(m.rank for m in found)))}: it looks for the store on its own host",
+        title=f"{name} is {found[0].address} on {ranks_text(names(m.rank for m in found))}: it looks for the store on its own host",
         confidence=0.95,
         ranks=names(m.rank for m in found),
         hosts=tuple(dict.fromkeys(m.rank.host for m in found)),
@@ -79,7 +80,7 @@ def _of_the_own_name(case: Case) -> Match | None:
             seen.append(evidence(EvidenceKind.LOG, line.strip()[:300], r, "stderr"))
     return Match(
         symptom=Symptom.SETUP_FAILURE if world_failed(case) else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"The host name of rank {', '.join(map(str, names(guilty)))} is a loopback address, and gloo publishes it to the other hosts",
+        title=f"The host name of {ranks_text(names(guilty))} is a loopback address, and gloo publishes it to the other hosts",
         confidence=0.95,
         ranks=names(guilty),
         hosts=tuple(dict.fromkeys(r.host for r in guilty)),

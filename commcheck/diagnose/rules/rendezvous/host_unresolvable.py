@@ -24,6 +24,7 @@ from commcheck.diagnose.view import (
     started,
     world_failed,
 )
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -70,7 +71,7 @@ def _master(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"MASTER_ADDR={name} has no address on rank {', '.join(map(str, names(ranks)))}",
+        title=f"MASTER_ADDR={name} has no address on {ranks_text(names(ranks))}",
         confidence=0.96 if certain else 0.8,
         ranks=names(ranks),
         hosts=tuple(dict.fromkeys(r.host for r in ranks)),
@@ -101,7 +102,7 @@ def _own(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_FAILURE if world_failed(case) else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"The own host name of rank {', '.join(map(str, names(guilty)))} has no address, so gloo publishes loopback",
+        title=f"The own host name of {ranks_text(names(guilty))} has no address, so gloo publishes loopback",
         confidence=0.95,
         ranks=names(guilty),
         hosts=tuple(dict.fromkeys(r.host for r in guilty)),

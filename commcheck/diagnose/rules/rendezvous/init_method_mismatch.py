@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, rank_zero, started
+from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -40,7 +41,7 @@ def match(case: Case) -> Match | None:
         )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Rank {', '.join(map(str, names(wrong)))} uses init_method {wrong[0].init_method}, rank 0 uses {right}",
+        title=sentence(names(wrong), f"uses init_method {wrong[0].init_method}, rank 0 uses {right}"),
         confidence=0.95,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

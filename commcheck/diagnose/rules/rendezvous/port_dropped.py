@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import another_port
 from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, reached, started, store_listens
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
 from commcheck.model.phase import Phase
@@ -45,7 +46,7 @@ def match(case: Case) -> Match | None:
     assert probe is not None
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"What rank {', '.join(map(str, names(blocked)))} sends to the store's port {probe.port} on {probe.target} is dropped",
+        title=f"Connections of {ranks_text(names(blocked))} to the store's port {probe.port} on {probe.target} are dropped",
         confidence=0.95 if listening else 0.9 if HOST_IS_UP in probe.detail else 0.6,
         ranks=guarded(case, blocked),
         hosts=tuple(dict.fromkeys(r.host for r in case.ranks if r.name in guarded(case, blocked))),

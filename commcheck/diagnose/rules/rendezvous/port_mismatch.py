@@ -13,6 +13,7 @@ trying to connect`, the same sentence as for a firewall, an absent rank 0 or a w
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, rank_zero, started, store_listens
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -45,7 +46,7 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"MASTER_PORT is {shown} on rank {', '.join(map(str, names(wrong)))}, but the store is on port {right}",
+        title=f"MASTER_PORT is {shown} on {ranks_text(names(wrong))}, but the store is on port {right}",
         confidence=0.97,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.rules.rendezvous.port_dropped import guarded, open_or_change
 from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, started, store_listens
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Origin, Outcome
 from commcheck.model.diagnosis import EvidenceKind, Link, Match
 from commcheck.model.rule import Rule
@@ -38,7 +39,7 @@ def match(case: Case) -> Match | None:
         seen.append(evidence(EvidenceKind.SOCKET, text, zero, "/proc/net/tcp"))
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Connections of rank {', '.join(map(str, names(blocked)))} to the store's port {probe.port} on {probe.target} are refused"
+        title=f"Connections of {ranks_text(names(blocked))} to the store's port {probe.port} on {probe.target} are refused"
         + (" by something on the way" if listening else ""),
         confidence=0.95 if listening else 0.35,
         ranks=guarded(case, blocked),

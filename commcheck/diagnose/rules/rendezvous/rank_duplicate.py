@@ -13,6 +13,7 @@ of another rank: the store counts them as two, and the group never forms, or for
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.base import sentence
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -37,10 +38,9 @@ def match(case: Case) -> Match | None:
             if line:
                 seen.append(evidence(EvidenceKind.LOG, line.strip()[:300], r, "stderr"))
     erred = any(r.error is not None for r in started(case))
-    shown = ", ".join(map(str, sorted(twice)))
     return Match(
         symptom=Symptom.SETUP_FAILURE if erred else Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Rank {shown} exists more than once",
+        title=sentence(twice, "exists more than once"),
         confidence=0.97,
         ranks=tuple(sorted(twice)),
         hosts=tuple(dict.fromkeys(r.host for there in twice.values() for r in there)),

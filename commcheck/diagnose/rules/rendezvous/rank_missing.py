@@ -13,13 +13,12 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, in_phase, master_probe, names, started, world_failed
+from commcheck.model.base import ranks_text, sentence
 from commcheck.model.case import Case, Origin, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
-
-_SHOWN = 12
 
 
 def match(case: Case) -> Match | None:
@@ -78,18 +77,18 @@ def _matched(case: Case, missing: tuple[int, ...], confidence: float) -> Match:
         else:
             seen.append(evidence(EvidenceKind.PHASE, "waits for the others at the store", r))
             seen += _clients(r)
-    shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
     size = max({r.world_size for r in there if r.world_size is not None} | {case.world.size})
-    who = f"Rank {shown} is missing" if missing else f"Not all of the {size} ranks have come to the store"
+    who = sentence(missing, "is missing") if missing else f"Not all of the {size} ranks have come to the store"
     seen.append(
         evidence(
             EvidenceKind.FACT,
-            f"{len(there)} of {size} ranks are known" + (f"; no process claims {shown}" if missing else ""),
+            f"{len(there)} of {size} ranks are known"
+            + (f"; no process claims {ranks_text(missing)}" if missing else ""),
         )
     )
     start = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-        text=f"start rank {shown}: look at why its launch failed, or whether it waits on its host"
+        text=f"start {ranks_text(missing)}: look at why its launch failed, or whether it waits on its host"
         if missing
         else "see which rank was not started",
         not_tried="commcheck does not know how your launcher starts it",

@@ -14,6 +14,7 @@ server), and glibc waits 5 s per try (resolv.conf(5)). An answer "no such name" 
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, several_hosts, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Origin, Outcome
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -44,7 +45,7 @@ def match(case: Case) -> Match | None:
         seen.append(evidence(EvidenceKind.FACT, f"nameserver {', '.join(servers)}", ranks[0], "/etc/resolv.conf"))
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"Asking for the name of {address} gets no answer on rank {', '.join(map(str, names(ranks)))}: every repeated connection waits for it",
+        title=f"Asking for the name of {address} gets no answer on {ranks_text(names(ranks))}: every repeated connection waits for it",
         confidence=0.8,
         ranks=names(ranks),
         hosts=tuple(dict.fromkeys(r.host for r in ranks)),

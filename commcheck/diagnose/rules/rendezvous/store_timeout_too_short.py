@@ -13,6 +13,7 @@ comes a little later (a slow import, a container that is still being pulled).
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -49,7 +50,7 @@ def match(case: Case) -> Match | None:
         seen.append(evidence(EvidenceKind.PHASE, text, r))
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"The store's timeout of {seconds:g} s passed before rank {', '.join(map(str, names(late)))} arrived",
+        title=f"The store's timeout of {seconds:g} s passed before {ranks_text(names(late))} arrived",
         confidence=0.85,
         ranks=names(late),
         evidence=tuple(seen),

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Origin
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
@@ -46,7 +47,7 @@ def match(case: Case) -> Match | None:
     told = ", ".join(sorted({str(r.world_size) for r in wrong}))
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"WORLD_SIZE is {told} on rank {', '.join(map(str, names(wrong)))}, but the world has {right} ranks",
+        title=f"WORLD_SIZE is {told} on {ranks_text(names(wrong))}, but the world has {right} ranks",
         confidence=0.96 if differ else 0.85,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.mastering import mended, misdirected, where
 from commcheck.diagnose.view import is_literal, loopback, names, rank_zero
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule
@@ -39,7 +40,7 @@ def match(case: Case) -> Match | None:
     addresses = ", ".join(sorted({m.address for m in mine}))
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"MASTER_ADDR leads rank {', '.join(map(str, names(m.rank for m in mine)))} to {addresses}, where rank 0 is not",
+        title=f"MASTER_ADDR leads {ranks_text(names(m.rank for m in mine))} to {addresses}, where rank 0 is not",
         confidence=0.93,
         ranks=names(m.rank for m in mine),
         hosts=tuple(dict.fromkeys(m.rank.host for m in mine)),

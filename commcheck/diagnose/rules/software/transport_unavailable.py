@@ -19,6 +19,7 @@ control.
 
 from commcheck.diagnose.consequences import PEERS_SEE
 from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
@@ -47,7 +48,7 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"This build of torch has no gloo transport {asked} (rank {', '.join(map(str, names(wrong)))})",
+        title=f"This build of torch has no gloo transport {asked} ({ranks_text(names(wrong))})",
         confidence=0.96,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),
