@@ -5,6 +5,7 @@ preflight   plan -> facts of the hosts -> a real world, watched -> case -> judge
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable
 
@@ -78,7 +79,7 @@ def _preflight(
         judgement,
         command=command,
         seconds=time.monotonic() - begin,
-        replay=" ".join(command),
+        replay=shlex.join(command),
         notes=_notes(launcher),
     )
     if judgement.verdict is not Verdict.UNHEALTHY:
@@ -94,7 +95,7 @@ def _preflight(
 def _notes(launcher: Launcher) -> tuple[str, ...]:
     if launcher.ready is None:
         return ()
-    return (f"torch {launcher.ready.torch} was imported once, in {launcher.import_seconds:.1f} s",)
+    return (f"torch {launcher.ready.torch} was imported once for all forked ranks, in {launcher.import_seconds:.1f} s",)
 
 
 def host_facts(plan: Plan) -> tuple[HostFacts, ...]:

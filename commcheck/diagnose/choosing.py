@@ -57,10 +57,18 @@ def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
     if not by_slot or not all(by_slot.values()):
         return ()
     shown = ", ".join(sorted(set(by_slot.values())))
+    text = f"name an interface in the network that the hosts share: GLOO_SOCKET_IFNAME={shown}"
+    if shown == "lo":
+        text = (
+            "name an interface that is there: GLOO_SOCKET_IFNAME=lo (loopback: right while all ranks run on one host)"
+        )
+    if case.origin is Origin.STATIC:  # no rank yet: the setting is for whatever will be started from this shell
+        text = f"name an interface that this host has: GLOO_SOCKET_IFNAME={shown}"
+        return (Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text=text, set={"GLOO_SOCKET_IFNAME": shown}),)
     return (
         Fix(
             pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-            text=f"name an interface in the network that the hosts share: GLOO_SOCKET_IFNAME={shown}",
+            text=text,
             rank_set={slot: {"GLOO_SOCKET_IFNAME": name} for slot, name in by_slot.items()},
             applies_to_ranks=names(ranks),
         ),
@@ -77,13 +85,14 @@ def matched(
 ) -> Match:
     """The match of a wrong choice, with what the host has instead and what gloo said."""
     seen: list[Evidence] = []
+    static = case.origin is Origin.STATIC
     for c in wrong[:6]:
         have = ", ".join(f"{i.name}{'' if i.up else ' (down)'}" for i in c.facts.interfaces)
         told = c.rank.environment.get("GLOO_SOCKET_IFNAME")
         text = (
             f"GLOO_SOCKET_IFNAME={told}; the host has {have}" if told else f"the host has {have}, and no usable address"
         )
-        seen.append(evidence(EvidenceKind.FACT, text, c.rank, "interfaces"))
+        seen.append(evidence(EvidenceKind.FACT, text, None if static else c.rank, "interfaces"))
         line = said(c.rank, "Unable to find address for", "No suitable", "Unable to find interface", "ifa != nullptr")
         if line:
             seen.append(evidence(EvidenceKind.LOG, line.strip()[:300], c.rank, "stderr"))
@@ -91,7 +100,7 @@ def matched(
         symptom=symptom,
         title=title,
         confidence=confidence,
-        ranks=names(c.rank for c in wrong),
+        ranks=() if static else names(c.rank for c in wrong),
         hosts=tuple(dict.fromkeys(c.rank.host for c in wrong)),
         evidence=tuple(seen),
         fixes=mended(case, tuple(c.rank for c in wrong)),

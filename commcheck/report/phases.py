@@ -21,6 +21,11 @@ class PhaseSummary(Value, frozen=True):
         return any(status != PhaseStatus.NOT_REACHED for status, _ in self.bad)
 
 
+def status_words(status: str) -> str:
+    """A status for reading: a rank that died or stands still in a phase is hardly "running" in it."""
+    return "not finished" if status == PhaseStatus.RUNNING else status.replace("-", " ")
+
+
 def summarize(rows: tuple[RankPhase, ...]) -> tuple[PhaseSummary, ...]:
     """Fold the rows phase by phase, in their order of first appearance."""
     order = list(dict.fromkeys(row.phase for row in rows))

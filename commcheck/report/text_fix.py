@@ -61,14 +61,17 @@ def _per_rank(fix: Fix, names: Mapping[int, str]) -> list[tuple[str, str]]:
 
 
 def outcome(fix: Fix) -> str:
-    """Whether the fix was tried, and what came of it."""
+    """Whether the fix was tried, and what came of it; empty for mere advice."""
     if fix.verified is True:
         return "tried: the world then formed and its values were right"
     if fix.verified is False:
         return "tried: did not help"
     if fix.not_tried:
         return f"not tried: {one_line(fix.not_tried)}"
-    return "not tried: it changes the machine" if fix.commands else "not tried"
+    if fix.commands:
+        return "not tried: it changes the machine"
+    # Advice that nobody could try is no news; a setting that was not tried is.
+    return "not tried here; commcheck preflight tries it" if fix.changes_settings_only else ""
 
 
 def _export(name: str, value: str) -> str:

@@ -6,6 +6,12 @@ from commcheck.report.clean import one_line
 
 CONNECTIONS = 6  # shown one by one; a larger world's are counted by interface
 PAIRS = 2
+SURE = 0.7  # below, a cause is a candidate, and the first line must not sound as if it were found
+_STARTED = {
+    "warm": "forked from a process that had imported torch",
+    "cold": "a fresh interpreter",
+    "not-started": "not started",
+}
 
 
 def headline(report: Report) -> str:
@@ -15,7 +21,8 @@ def headline(report: Report) -> str:
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
     if report.verdict is Verdict.HEALTHY:
         if world is None:
-            return "nothing found that would stop the communication"
+            also = f"; {len(roots)} thing{'s' if len(roots) > 1 else ''} to look at" if roots else ""
+            return f"nothing found that would stop the communication{also}"
         if not world.values_checked:
             return f"{what}nothing wrong found"
         return f"{what}the world formed, and its values were right"
@@ -23,9 +30,12 @@ def headline(report: Report) -> str:
         return f"{what}this could not be decided"
     if not roots:
         return f"{what}it failed, and no cause was recognised"
-    more = f", and {len(roots) - 1} more" if len(roots) > 1 else ""
+    others = len(roots) - 1
     place = f" on {ranks_text(roots[0].ranks)}" if roots[0].ranks else ""
-    return f"{what}{one_line(roots[0].cause)}{place}{more}"
+    lead = f"{one_line(roots[0].cause)}{place}"
+    if roots[0].confidence < SURE:
+        return f"{what}perhaps {lead}{f', or one of {others} other causes' if others > 1 else ', or another cause'}"
+    return f"{what}{lead}{f', and {others} more' if others else ''}"
 
 
 def proof_lines(world: WorldReport) -> list[tuple[str, str]]:
@@ -40,6 +50,22 @@ def proof_lines(world: WorldReport) -> list[tuple[str, str]]:
     lines += _connections(world)
     lines += _pairs(world)
     return lines
+
+
+def started_lines(world: WorldReport, *, healthy: bool) -> list[tuple[str, str]]:
+    """How the ranks were started. Of a failed world only what is out of the ordinary: a rank that was not forked has
+    imported torch by itself, under its own settings, and so came later."""
+    groups: dict[str, list[int]] = {}
+    for p in world.placed:
+        groups.setdefault(one_line(p.started_why or _STARTED.get(p.started, p.started)), []).append(p.rank)
+    groups.pop("", None)
+    if not groups or (not healthy and all(p.started == "warm" for p in world.placed)):
+        return []
+    if len(groups) == 1:
+        every = "every rank: " if world.size > 1 else ""
+        return [("started", f"{every}{next(iter(groups))}")]
+    rows = [f"{ranks_text(ranks)}: {how}" for how, ranks in groups.items()]
+    return [("started" if number == 0 else "", row) for number, row in enumerate(rows[:4])]
 
 
 def _connections(world: WorldReport) -> list[tuple[str, str]]:

@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Report, Role, Verdict
 from commcheck.report.clean import one_line, visible
-from commcheck.report.phases import summarize
+from commcheck.report.phases import status_words, summarize
+from commcheck.report.text_fix import fix_lines, slot_names
 
 Element = ET.Element
 
@@ -18,7 +19,7 @@ def render(report: Report) -> str:
     for phase in summarize(report.phases):
         case = _case(suite, "commcheck.phase", phase.phase, phase.seconds)
         if phase.bad:
-            text = "; ".join(f"{status} on {ranks_text(ranks)}" for status, ranks in phase.bad)
+            text = "; ".join(f"{status_words(status)} on {ranks_text(ranks)}" for status, ranks in phase.bad)
             # A phase that only some ranks came to, in a world that is fine otherwise, is no failure of its own.
             _mark(case, "failure" if unhealthy and phase.failed else "skipped", text)
     for diagnosis in report.diagnoses:
@@ -26,7 +27,7 @@ def render(report: Report) -> str:
         root = diagnosis.role is Role.ROOT
         kind = "failure" if unhealthy and root else "skipped"
         title = one_line(diagnosis.title) if root else f"a consequence: {one_line(diagnosis.title)}"
-        _mark(case, kind, title, details=_details(diagnosis), symptom=diagnosis.symptom.value)
+        _mark(case, kind, title, details=_details(diagnosis, slot_names(report.world)), symptom=diagnosis.symptom.value)
     for number, reason in enumerate(report.not_evaluated):
         _mark(_case(suite, "commcheck.not-evaluated", f"not evaluated {number + 1}"), "skipped", one_line(reason))
     for kind, total in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -59,7 +60,7 @@ def _mark(case: Element, kind: str, message: str, details: str = "", symptom: st
         mark.text = _legal(details)
 
 
-def _details(diagnosis: Diagnosis) -> str:
+def _details(diagnosis: Diagnosis, names: dict[int, str]) -> str:
     where = ", ".join(filter(None, (ranks_text(diagnosis.ranks), *diagnosis.hosts)))
     lines = [f"symptom: {diagnosis.symptom.value}, confidence {diagnosis.confidence:.2f}"]
     if where:
@@ -69,6 +70,7 @@ def _details(diagnosis: Diagnosis) -> str:
     for fix in diagnosis.fixes:
         verified = {True: "tried, worked", False: "tried, did not help", None: "not tried"}[fix.verified]
         lines.append(f"fix ({verified}): {one_line(fix.text)}")
+        lines += [f"  {command}" for command in fix_lines(fix, names)[1]]
     return "\n".join(lines)
 
 

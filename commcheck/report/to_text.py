@@ -2,13 +2,15 @@
 
 import textwrap
 
+from msgspec.structs import replace
+
 from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, Verdict
 from commcheck.model.taxonomy import Stage
 from commcheck.report.clean import one_line
-from commcheck.report.phases import PhaseSummary, summarize
+from commcheck.report.phases import PhaseSummary, status_words, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
-from commcheck.report.text_world import headline, proof_lines
+from commcheck.report.text_world import headline, proof_lines, started_lines
 
 FULL = 2  # root diagnoses that are shown in full; the others get a line each
 EVIDENCE = 5  # pieces of evidence shown per diagnosis
@@ -49,6 +51,15 @@ class _Page:
             head = self.paint(f"{one_line(label) if number == 0 else '':<{LABEL}}", "dim")
             self.lines.append(f"  {head}{self.paint(line, style) if style else line}".rstrip())
 
+    def title(self, text: str, tag: str) -> None:
+        """A diagnosis's sentence, and what to call it."""
+        lines = textwrap.wrap(f"{text}  {tag}", max(40, self.width), break_long_words=False, break_on_hyphens=False)
+        *whole, last = lines or [tag]
+        # The tag keeps its plain style, and its two spaces, where it stands on one line.
+        body, mark = (last[: -len(tag)], tag) if last.endswith(tag) else (last, "")
+        self.lines += [self.paint(line, "bold") for line in whole]
+        self.lines.append((self.paint(body.rstrip(), "bold") + body[len(body.rstrip()) :] if body else "") + mark)
+
     def raw(self, text: str) -> None:
         """A line to copy: stays whole, however long."""
         self.lines.append(f"  {'':<{LABEL}}{text}".rstrip())
@@ -62,14 +73,21 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
         f"({report.seconds:.1f} s)"
     )
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
+    shown: dict[tuple[Evidence, ...], int] = {}  # evidence -> the diagnosis under which it stands
     for number, diagnosis in enumerate(roots[:FULL], 1):
-        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0, slot_names(report.world))
+        first = shown.setdefault(diagnosis.evidence, number)
+        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0, slot_names(report.world), first)
     _others(page, roots[FULL:], [d for d in report.diagnoses if d.role is not Role.ROOT])
     if report.world is not None and report.verdict is not Verdict.UNHEALTHY:
         page.blank()
         for label, text in proof_lines(report.world):
             page.row(label, text)
+    elif report.world is not None:
+        page.blank()
     _phases(page, report)
+    if report.world is not None:
+        for label, text in started_lines(report.world, healthy=report.verdict is Verdict.HEALTHY):
+            page.row(label, text)
     page.blank()
     for label, texts in (("not judged", report.not_evaluated), ("next", report.next), ("note", report.notes)):
         for text in texts[:6]:
@@ -92,16 +110,20 @@ def confidence_words(value: float) -> str:
     return "a guess"
 
 
-def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, str]) -> None:
+def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, str], same: int) -> None:
+    """`same`: the diagnosis under which this one's evidence stands already, or its own number."""
     page.blank()
     title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
-    page.lines.append(f"{page.paint(title, 'bold')}  [{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
+    page.title(title, f"[{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
     place = "; ".join(filter(None, (ranks_text(diagnosis.ranks), _hosts(diagnosis.hosts), _links(diagnosis.links))))
     if place:
         page.row("where", place, "bold")
-    page.row("symptom", f"{diagnosis.symptom.value} (stage: {_STAGE[diagnosis.stage]})")
+    page.row("symptom", f"{diagnosis.symptom.value} (stage of a job: {_STAGE[diagnosis.stage]})")
     page.row("confidence", f"{confidence_words(diagnosis.confidence)} ({diagnosis.confidence:.2f})")
-    _evidence(page, "why", diagnosis.evidence)
+    if number and same != number and diagnosis.evidence:
+        page.row("why", f"what is said for {same} fits this too")
+    else:
+        _evidence(page, "why", diagnosis.evidence)
     _evidence(page, "against", diagnosis.against)
     for fix in diagnosis.fixes:
         page.row("do", fix.text)
@@ -109,19 +131,23 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
         for command in commands:
             page.raw(page.paint(command, "bold"))
         style = {True: "green", False: "yellow", None: ""}[fix.verified]
-        page.row("", prose, style)
+        if prose:
+            page.row("", prose, style)
         if fix.frequency:
             page.row("", f"such a repair mended {fix.frequency}")
 
 
 def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:
-    for number, piece in enumerate(pieces[:EVIDENCE]):
-        rank = "" if piece.rank is None else f"rank {piece.rank}"
+    # What several ranks show alike is one observation to a reader.
+    alike: dict[Evidence, list[int]] = {}
+    for piece in pieces:
+        alike.setdefault(replace(piece, rank=None), []).extend(() if piece.rank is None else (piece.rank,))
+    for number, (piece, ranks) in enumerate(list(alike.items())[:EVIDENCE]):
         source = f"{piece.source}:{piece.line}" if piece.line is not None else piece.source
-        origin = ", ".join(filter(None, (rank, piece.kind.value, one_line(source, 60))))
+        origin = ", ".join(filter(None, (ranks_text(ranks), piece.kind.value, one_line(source, 60))))
         page.row(label if number == 0 else "", f"{one_line(piece.text, 400)} [{origin}]")
-    if len(pieces) > EVIDENCE:
-        page.row("", f"and {len(pieces) - EVIDENCE} more (--format json shows all)")
+    if len(alike) > EVIDENCE:
+        page.row("", f"and {len(alike) - EVIDENCE} more (--format json shows all)")
 
 
 def _hosts(hosts: tuple[str, ...]) -> str:
@@ -164,7 +190,9 @@ def _phases(page: _Page, report: Report) -> None:
     page.blank()
     fine = [p for p in phases if not p.bad]
     if fine:
-        page.row("phases ok", ", ".join(f"{p.phase} {p.seconds:.2f}" for p in fine) + " (seconds, slowest rank)")
+        page.row(
+            "phases", "done: " + ", ".join(f"{p.phase} {p.seconds:.2f}" for p in fine) + " (seconds, slowest rank)"
+        )
     for phase in phases:
         if phase.bad:
             page.row(_phase_label(phase), _phase_text(phase), "red" if phase.failed else "")
@@ -176,5 +204,5 @@ def _phase_label(phase: PhaseSummary) -> str:
 
 def _phase_text(phase: PhaseSummary) -> str:
     name = "" if _phase_label(phase) else f"{phase.phase}: "
-    bad = "; ".join(f"{status} on {ranks_text(ranks)}" for status, ranks in phase.bad)
-    return f"{name}{f'ok on {phase.ok} of {phase.ranks}; ' if phase.ok else ''}{bad}"
+    bad = "; ".join(f"{status_words(status)} on {ranks_text(ranks)}" for status, ranks in phase.bad)
+    return f"{name}{f'done on {phase.ok} of {phase.ranks}; ' if phase.ok else ''}{bad}"

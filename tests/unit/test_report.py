@@ -181,7 +181,7 @@ def test_text_says_what_where_why_and_what_to_do() -> None:
     for wanted in (
         "[CC131 interface-missing]",
         "rank 1; host b; link rank 1 -> rank 0 port 29500",
-        "setup-failure (stage: communication setup)",
+        "setup-failure (stage of a job: communication setup)",
         "almost certain (0.97)",
         "the interfaces are lo, eth0 [rank 1, fact, /proc/net/dev]",
         "[rank 1, log, stderr:7]",
@@ -190,7 +190,7 @@ def test_text_says_what_where_why_and_what_to_do() -> None:
         "tried: the world then formed and its values were right",
         "such a repair mended 29 of 85 setup failures",
         "follows     rank-exited (rank 0)",
-        "running on rank 0; failed on rank 1",
+        "not finished on rank 0; failed on rank 1",
         "not judged  routes: not read",
         "next        collect the output of rank 1",
         "again       commcheck preflight --env GLOO_SOCKET_IFNAME=nope0",
@@ -274,3 +274,39 @@ def test_small_tools() -> None:
     assert one_line("a\n  b\tc\r") == "a b c"
     assert len(one_line("x" * 900, 100)) == 100
     assert Exit(code=1).by_us is False
+
+
+def test_ranks_that_show_the_same_are_one_observation() -> None:
+    seen = tuple(Evidence(kind=EvidenceKind.PHASE, text="waits in phase store", rank=r) for r in range(8))
+    diagnosis = msgspec.structs.replace(example().diagnoses[0], evidence=seen)
+    text = to_text.render(example(diagnoses=(diagnosis,)))
+    assert "  why         waits in phase store [ranks 0-7, phase]\n" in text
+    assert text.count("waits in phase store") == 1
+
+
+def test_candidates_that_share_their_evidence_show_it_once_and_are_not_called_found() -> None:
+    first = msgspec.structs.replace(example().diagnoses[0], confidence=0.45)
+    second = msgspec.structs.replace(first, cause="rank-missing", confidence=0.4)
+    text = to_text.render(example(diagnoses=(first, second)))
+    assert text.startswith("UNHEALTHY  2 ranks, gloo: perhaps interface-missing on rank 1, or another cause")
+    assert text.count("the interfaces are lo, eth0") == 1
+    assert "what is said for 1 fits this too" in text
+
+
+def test_a_rank_that_was_not_forked_is_shown_with_the_reason() -> None:
+    forked = Placed(rank=0, slot=0, host="a", pid=1, started="warm")
+    fresh = Placed(rank=1, slot=1, host="a", pid=2, started="cold", started_why="a fresh interpreter, because X")
+    text = to_text.render(example(world=WorldReport(size=2, backend="gloo", placed=(forked, fresh))))
+    assert "  started     rank 0: forked from a process that had imported torch\n" in text
+    assert "              rank 1: a fresh interpreter, because X\n" in text
+    alike = WorldReport(size=2, backend="gloo", placed=(forked, forked))
+    assert "started" not in to_text.render(example(world=alike))
+    assert "every rank: forked" in to_text.render(example(world=alike, verdict=Verdict.HEALTHY, diagnoses=()))
+
+
+def test_a_long_title_is_wrapped_and_keeps_its_code() -> None:
+    diagnosis = msgspec.structs.replace(example().diagnoses[0], title="a long word " * 12)
+    lines = to_text.render(example(diagnoses=(diagnosis,)), width=80).splitlines()
+    assert max(map(len, lines[2:5])) <= 80
+    assert any(line.endswith("[CC131 interface-missing]") for line in lines)
+    assert "[CC131 interface-missing]" in to_text.render(example(diagnoses=(diagnosis,)), color=True, width=80)
