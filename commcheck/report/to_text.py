@@ -53,12 +53,14 @@ class _Page:
 
     def title(self, text: str, tag: str) -> None:
         """A diagnosis's sentence, and what to call it."""
-        lines = textwrap.wrap(f"{text}  {tag}", max(40, self.width), break_long_words=False, break_on_hyphens=False)
-        *whole, last = lines or [tag]
-        # The tag keeps its plain style, and its two spaces, where it stands on one line.
-        body, mark = (last[: -len(tag)], tag) if last.endswith(tag) else (last, "")
+        space = max(40, self.width)
+        *whole, last = textwrap.wrap(text, space, break_long_words=False, break_on_hyphens=False) or [""]
         self.lines += [self.paint(line, "bold") for line in whole]
-        self.lines.append((self.paint(body.rstrip(), "bold") + body[len(body.rstrip()) :] if body else "") + mark)
+        self.lines.append(self.paint(last, "bold"))
+        if len(last) + 2 + len(tag) <= space:
+            self.lines[-1] += f"  {tag}"
+        else:
+            self.lines.append(f"  {tag}")
 
     def raw(self, text: str) -> None:
         """A line to copy: stays whole, however long."""
