@@ -1,6 +1,7 @@
 """Show a symptom, a cause, a code, a fix pattern or an environment variable as a manual page; without an id, the list."""
 
 import argparse
+import sys
 from typing import Any
 
 from commcheck.catalog.fixes import FIXES, FixRow, counts, fix_row, frequency
@@ -30,7 +31,10 @@ def run(args: argparse.Namespace) -> int:
 
         text = msgspec.json.format(msgspec.json.encode(page), indent=2).decode() + "\n"
     else:
-        text = _list_text(page) if wanted is None else _page_text(page)
+        from commcheck.cli.output import text_width
+        from commcheck.report.page import list_text, page_text
+
+        text = (list_text if wanted is None else page_text)(page, text_width(sys.stdout))
     if getattr(args, "output", None):
         _write(args.output, text)
     else:
@@ -135,6 +139,10 @@ def _cause(rule: Any, text: str) -> Page:
 
 
 def _symptom(entry: SymptomRow) -> Page:
+    # What the rules say beyond the catalogue's usual ones: a symptom never has one cause.
+    keys = ("code", "id", "title", "symptoms")
+    known = {page["id"]: {k: page[k] for k in keys} for page in _causes() if page["id"] != "unclassified"}
+    usual = [known.get(c) or {"code": "", "id": c, "title": "no rule yet", "symptoms": []} for c in entry.causes]
     return {
         "kind": "symptom",
         "id": entry.id.value,
@@ -148,7 +156,8 @@ def _symptom(entry: SymptomRow) -> Page:
         "communication": entry.angle,
         "messages": list(entry.messages),
         "look_alikes": [s.value for s in entry.look_alikes],
-        "causes": list(entry.causes),
+        "causes": usual,
+        "other_causes": [c for c in known.values() if entry.id in c["symptoms"] and c["id"] not in entry.causes],
         "fixes": [{"pattern": p.value, "count": n, "frequency": frequency(entry.id, p)} for p, n in counts(entry.id)],
     }
 
@@ -199,43 +208,3 @@ def listing() -> Page:
         "fixes": [{"id": f.pattern.value, "title": f.label} for f in FIXES],
         "variables": len(known()),
     }
-
-
-def _list_text(page: Page) -> str:
-    lines = ["SYMPTOMS"]
-    lines += [f"  {s['id']:<34}{s['title']}" for s in page["symptoms"]]
-    lines += ["", "CAUSES"] + [f"  {c['code']}  {c['id']:<30}{c['title']}" for c in page["causes"]]
-    lines += ["", "FIX PATTERNS"] + [f"  {f['id']:<34}{f['title']}" for f in page["fixes"]]
-    lines += ["", f"Also {page['variables']} environment variables, as in: commcheck explain NCCL_SOCKET_IFNAME"]
-    return "\n".join(lines) + "\n"
-
-
-_LABELS = {"id": "", "kind": "", "title": "", "text": "", "code": ""}
-
-
-def _page_text(page: Page) -> str:
-    """A page for reading: a head line, the short facts, then lists and prose."""
-    head = " ".join(str(page[k]) for k in ("code", "id") if page.get(k))
-    lines = [f"{head} ({page['kind']})", f"  {page['title']}", ""]
-    facts = {
-        k: v for k, v in page.items() if k not in _LABELS and not isinstance(v, list | dict) and v not in ("", None)
-    }
-    width = max((len(k) for k in facts), default=0)
-    lines += [f"{k.replace('_', ' '):<{width}}  {v}" for k, v in facts.items()]
-    for key, value in page.items():
-        if isinstance(value, dict):
-            lines.append(f"{key}: " + ", ".join(f"{k} {v}" for k, v in value.items()))
-        elif isinstance(value, list) and value:
-            lines += ["", key.replace("_", " ").upper()] + [f"  {_item(item)}" for item in value]
-    if page.get("text"):
-        lines += ["", str(page["text"]).replace("**", "")]
-    if page["kind"] in ("symptom", "fix"):
-        lines += ["", "Counts: tallies of the labels of 637 faults released with arXiv 2112.06222; half are Horovod's."]
-    return "\n".join(lines) + "\n"
-
-
-def _item(item: object) -> str:
-    if not isinstance(item, dict):
-        return str(item)
-    first, *rest = [v for k, v in item.items() if k != "count" and v != ""]
-    return f"{first}" + (f"  ({'; '.join(map(str, rest))})" if rest else "")
