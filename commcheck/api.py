@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from commcheck.diagnose import build
-from commcheck.diagnose.match import FLAGGED, Judgement, decided, judge
+from commcheck.diagnose.match import FLAGGED, Judgement, decided, judge, rules
 from commcheck.errors import UsageError
 from commcheck.model.case import Case, HostFacts
 from commcheck.model.diagnosis import Diagnosis, Fix, Report, Role, Verdict
@@ -70,6 +70,7 @@ def _preflight(
     progress(f"looking at {len({r.place for r in plan.ranks})} host(s)")
     facts = host_facts(plan)
     progress("importing torch")
+    rules()  # read while the other process imports torch, and not when a verdict is waited for
     case = observe(plan, launcher, facts, terms, progress)
     if keep is not None:
         keep(case)

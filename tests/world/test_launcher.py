@@ -219,22 +219,17 @@ def test_sizes_that_cannot_be(size):
 
 
 def test_nothing_is_left_after_many_worlds(launcher):
-    before = children(), open_files()
+    launcher.warm()
+    before = children(launcher), open_files()
     for fault in ("kill", "stop", "exit", ""):
         run(launcher, plan(faults={1: (FaultAt(name=fault, phase="group"),)} if fault else {}))
-    assert (children(), open_files()) == before
+    assert (children(launcher), open_files()) == before
 
 
-def children():
-    """Our process and the warm one have as many children as before."""
-    found = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                found += "commcheck.worker" in read(f"/proc/{name}/cmdline")
-            except OSError:
-                continue
-    return found
+def children(launcher):
+    """The ranks that are left below the warm process."""
+    warm = launcher._zygote.pid
+    return read(f"/proc/{warm}/task/{warm}/children").split()
 
 
 def open_files():
