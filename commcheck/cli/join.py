@@ -7,9 +7,12 @@ shared directory) ends the wait at once."""
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import socket
 import time
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -19,13 +22,12 @@ from commcheck.cli.preflight import assignment, command, gpu_count
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.match import DECIDED, judge
-from commcheck.errors import UsageError
-from commcheck.model.case import Case, Ended, HostFacts, World
+from commcheck.errors import InputError, UsageError
+from commcheck.model.case import Case, Ended, HostFacts
 from commcheck.model.diagnosis import Diagnosis, Role
 from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
-from commcheck.model.rankreport import RANK_SCHEMA, RankReport
 from commcheck.runtime.launcher import Launcher
-from commcheck.runtime.reports import SAME_RUN, Writer, merged, read
+from commcheck.runtime.reports import SAME_RUN, Writer, current, merged, read
 from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
 JOIN_DEADLINE = 60.0
@@ -47,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     with Launcher(dict(rank.environment)) as launcher:
         facts = api.host_facts(plan)
         joining.begin(plan, facts)
-        case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
+        with joining.ended_by_others():
+            case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
     if writer is not None:
         writer.write(case, done=True)
     whole = joining.with_others(case)
@@ -74,6 +77,7 @@ class _Joining:
         self._writer = writer
         self._progress = progress
         self._said = ""
+        self._last: Case | None = None
 
     def begin(self, plan: Plan, facts: tuple[HostFacts, ...]) -> None:
         """Let the others see that this rank is there."""
@@ -84,12 +88,34 @@ class _Joining:
 
         world = RunningWorld(plan, None)
         world.add(RunningRank(plan.ranks[0], "cold", "joined"))
-        self._writer.write(case(world, Seen(), facts, ended=Ended.NOT_RUN), done=False)
+        self._write(case(world, Seen(), facts, ended=Ended.NOT_RUN))
+
+    def _write(self, case: Case) -> None:
+        if self._writer is not None:
+            self._writer.write(case, done=False)
+            self._last = case
+
+    @contextlib.contextmanager
+    def ended_by_others(self) -> Iterator[None]:
+        """On Ctrl-C, and on the SIGTERM with which launchers end their ranks: leave what is known, as a last word."""
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGTERM, interrupt)
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._writer is not None and self._last is not None:
+                ended = Ended.INTERRUPTED if self._last.ended is Ended.NOT_RUN else self._last.ended
+                self._writer.write(replace(self._last, ended=ended), done=True)
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def decides(self, case: Case) -> bool:
         """Whether what is known now decides; says on the way what it looks like."""
-        if self._writer is not None:
-            self._writer.write(case, done=False)
+        self._write(case)
         judgement = judge(self.with_others(case))
         lead = next((d for d in judgement.diagnoses if d.role is Role.ROOT and d.cause != "unclassified"), None)
         if lead is not None and lead.title != self._said:
@@ -101,31 +127,31 @@ class _Joining:
         """This rank's case, and what the other ranks have left in the directory in this run."""
         if self._writer is None:
             return case
-        own = RankReport(
-            schema=RANK_SCHEMA,
-            world=case.world or World(size=1, backend=""),
-            host=case.hosts[0] if case.hosts else HostFacts(host=""),
-            rank=case.ranks[0],
-            done=False,
-            ended=case.ended,
-            seconds=case.seconds,
-            begun=self._writer.begun,
-            not_read=case.not_read,
-        )
-        others = []
+        own = self._writer.report(case, done=False)
+        others, unread = [], []
         for path in sorted(self._writer.directory.glob("rank-*.json")):
             if path == self._writer.path:
                 continue
-            other = read(path)
+            try:
+                other = read(path)
+            except InputError as e:  # another program's file, or another version's: this rank's own view still counts
+                unread.append(str(e))
+                continue
             # A rank that came through needs nothing from those that are about to: their last word is not written yet.
             if abs(other.begun - self._writer.begun) <= SAME_RUN and (other.done or case.ended is not Ended.FINISHED):
                 others.append(other)
-        if not others:
+        if unread:
+            case = replace(case, not_read=(*case.not_read, *unread))
+        there = current((own, *others))
+        if len(there) < 2:
             return case
-        whole = merged((own, *others), complete=case.complete)
+        whole = merged(there, complete=case.complete)
         # How the others' watches stand is theirs; whether this one goes on is decided by its own.
         return replace(
-            whole, ended=case.ended if case.ended is not Ended.FINISHED else whole.ended, seconds=case.seconds
+            whole,
+            ended=case.ended if case.ended is not Ended.FINISHED else whole.ended,
+            seconds=case.seconds,
+            not_read=tuple(dict.fromkeys((*whole.not_read, *unread))),
         )
 
 

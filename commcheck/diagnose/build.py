@@ -70,7 +70,7 @@ def world(case: Case) -> WorldReport | None:
             PublishedRow(rank=p.rank, address=p.address, port=p.port) for r in case.ranks for p in r.published
         ),
         proof=tuple(c for r in case.ranks for c in _connections(r, port))[:PROOF_ROWS],
-        distinct_processes=len({pid for r in case.ranks for _, pid in r.members}),
+        distinct_processes=_distinct(case),
         values_checked=sum(check.ok for r in case.ranks for check in r.checks),
         seconds=round(case.seconds, 3),
         pairs=tuple(
@@ -79,6 +79,12 @@ def world(case: Case) -> WorldReport | None:
             for p in r.pairs
         ),
     )
+
+
+def _distinct(case: Case) -> int:
+    """Processes that the ranks met; hosts number theirs independently, so that a pid counts per host."""
+    hosts = {r.name: r.host for r in case.ranks}
+    return len({(hosts.get(rank, ""), pid) for r in case.ranks for rank, pid in r.members})
 
 
 def _connections(rank: RankRecord, port: int | None) -> list[Connection]:

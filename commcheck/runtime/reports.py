@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from commcheck.model.rankreport import RANK_SCHEMA, RankReport
 SAME_RUN = 600.0
 """Seconds between the begins of two ranks of one run, at most: generous against slow starts and clocks that differ,
 short against tomorrow's run in the same directory. What was repeated sooner is told by who had ended when (`current`)."""
-SILENCE = 30.0
+SILENCE = 10.0
 """Seconds without a new file after which a rank that never said that it was done counts as ended: it was killed."""
 _PATTERN = "rank-*.json"
 
@@ -39,11 +40,10 @@ class Writer:
         self.path = self.directory / f"rank-{rank}-{socket.gethostname()}-{os.getpid()}.json"
         self.begun = time.time()
 
-    def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
-        """Write the first (or the given) rank of `case`. A directory that has gone full is said, not raised: the
-        verdict must not be lost for it."""
+    def report(self, case: Case, *, done: bool, record: RankRecord | None = None) -> RankReport:
+        """What this rank knows: the first (or the given) rank of `case`."""
         rank = record or case.ranks[0]
-        report = RankReport(
+        return RankReport(
             schema=RANK_SCHEMA,
             world=case.world or World(size=1, backend=""),
             host=case.host(rank.host) or HostFacts(host=rank.host),
@@ -55,8 +55,12 @@ class Writer:
             written=time.time(),
             not_read=case.not_read,
         )
+
+    def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
+        """Write it. A directory that has gone full is said, not raised: the verdict must not be lost for it."""
+        data = msgspec.json.format(msgspec.json.encode(self.report(case, done=done, record=record)), indent=1)
         temporary = self.path.with_suffix(".writing")
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        temporary.write_bytes(data + b"\n")
         temporary.replace(self.path)
 
 
@@ -104,14 +108,20 @@ def read_all(directory: Path) -> tuple[tuple[RankReport, ...], int]:
 def current(found: tuple[RankReport, ...]) -> tuple[RankReport, ...]:
     """The reports of the last run, where the same ranks were started again soon after.
 
-    A rank that had ended before another process of its number began was not its duplicate but its predecessor, and
-    then so was every other rank that had ended by then."""
-    last: dict[int, RankReport] = {}
+    A rank that had ended before another process of its number began was not its duplicate but its predecessor. Between
+    the two lies the gap between their runs, and every rank that had begun before it and ended in it is of the earlier."""
+    by_rank: dict[int, list[RankReport]] = {}
     for r in sorted(found, key=lambda r: r.begun):
-        last[r.rank.name] = r
-    repeated = [last[r.rank.name].begun for r in found if _ended_at(r) <= last[r.rank.name].begun]
-    cut = min(repeated, default=0.0)
-    return tuple(r for r in found if _ended_at(r) > max(cut, 0.0 if r is last[r.rank.name] else last[r.rank.name].begun))
+        by_rank.setdefault(r.rank.name, []).append(r)
+    gaps = [
+        (_ended_at(before), after.begun)
+        for there in by_rank.values()
+        for before, after in pairwise(there)
+        if _ended_at(before) <= after.begun
+    ]
+    return tuple(
+        r for r in found if not any(r.begun < ended <= begun and _ended_at(r) <= begun for ended, begun in gaps)
+    )
 
 
 def _ended_at(report: RankReport) -> float:

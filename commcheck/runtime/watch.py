@@ -280,6 +280,8 @@ class Watch:
         self._world.drain()
         self._tell()
         if any(r.failed for r in self._world.ranks):
+            # All may have failed before anything was looked at: who holds the port is still to be seen.
+            self._decided(Ended.FAILED, probing=True)
             return self._case(Ended.FAILED)
         # What was seen while it waited is not true any more: it came to its end.
         self._seen = Seen()

@@ -11,6 +11,7 @@ import pytest
 
 from commcheck.lab import Lab
 from commcheck.lab.faults.firewall import blocked
+from commcheck.lab.faults.services import listener, old_store
 
 PORT = "29500"
 JOIN_DEADLINE = 8.0
@@ -34,7 +35,7 @@ class Joined:
         return first["cause"], first["ranks"]
 
 
-def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline=UNREACHED):
+def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline=UNREACHED, hostname=""):
     """Start one commcheck per environment (None: that rank is absent) on hosts of a lab, and merge what they left."""
     folder = tmp_path / "reports"
     with Lab(hosts=len(environments)) as lab, ExitStack() as stack:
@@ -58,6 +59,8 @@ def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline
                 sys.executable, "-m", "commcheck", "preflight", "--format", "json",
                 "--join-deadline", str(deadline), *options,
             ]  # fmt: skip
+            if hostname:
+                command = ["unshare", "--uts", "sh", "-c", f'hostname {hostname}; exec "$@"', "sh", *command]
             running.append(lab[number].popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
         outputs = [p.communicate() for p in running]
         seconds = time.monotonic() - begin
@@ -98,6 +101,8 @@ ROWS = {
     "rank-out-of-range": ([{}, {"RANK": "5"}], None, [5]),
     "host-unresolvable": ([{}, {"MASTER_ADDR": "nosuchhost"}], None, [1]),
     "wrong-master-host": ([{}, {"MASTER_ADDR": "10.77.0.11"}], None, [1]),
+    "port-in-use": ([{}, {}], lambda lab: listener(lab[0], int(PORT)), [0]),
+    "stale-store": ([{}, {}], lambda lab: old_store(lab[0], int(PORT)), [0]),
 }
 
 
@@ -110,6 +115,20 @@ def test_ranks_that_could_never_talk_are_judged_together(tmp_path, cause):
     # With a shared directory no rank has to wait for its join deadline: all is known before.
     assert max(r["world"]["seconds"] for r in found.ranks) < UNREACHED
     assert set(found.codes) == {1}
+
+
+def test_hosts_that_share_their_name_are_still_several(tmp_path):
+    """Cloned images, and what `ip netns exec` gives. No host knows this name, so that gloo falls back to loopback."""
+    found = join(tmp_path, [{}, {}], hostname="clone")
+    assert found.lead == ("host-unresolvable", [0, 1])
+    assert found.merged["world"]["hosts"] == ["clone(10.77.0.10)", "clone(10.77.0.11)"]
+
+
+def test_a_run_after_another_in_one_directory_counts_alone(tmp_path):
+    assert join(tmp_path, [{}, {"MASTER_PORT": "29501"}]).code == 1
+    again = join(tmp_path, [{}, {}])
+    assert again.codes == [0, 0]
+    assert (again.code, again.merged["verdict"]) == (0, "healthy")
 
 
 def test_a_late_rank_is_not_a_missing_one(tmp_path):
