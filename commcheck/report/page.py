@@ -1,9 +1,10 @@
 """A page of `commcheck explain` as text: a head line, what is short, then lists and prose, wrapped to the width."""
 
 import re
-import textwrap
 from collections.abc import Mapping
 from typing import Any
+
+from commcheck.report.clean import wrap
 
 Page = Mapping[str, Any]
 """What `commcheck.cli.explain` knows of one id, ready for JSON."""
@@ -43,14 +44,7 @@ class _Lines:
 
     def prose(self, text: str, indent: str = "", first: str | None = None) -> None:
         head = indent if first is None else first
-        self.lines += textwrap.wrap(
-            " ".join(text.split()),
-            self.width,
-            initial_indent=head,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        self.lines += wrap(text, self.width, head, indent)
 
     def fact(self, label: str, text: str) -> None:
         self.prose(text, " " * LABEL, f"{label:<{LABEL}}")

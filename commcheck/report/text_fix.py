@@ -1,6 +1,5 @@
 """A fix as lines that can be copied into a shell, and what came of trying it."""
 
-import shlex
 from collections.abc import Mapping
 
 from commcheck.model.base import ranks_text
@@ -80,4 +79,8 @@ def _export(name: str, value: str) -> str:
 
 def _quoted(value: str) -> str:
     """For a shell; a value with control characters is shown visibly rather than exactly."""
-    return shlex.quote(one_line(value)) if value else "''"
+    if not value or (value.isascii() and value.replace("_", "a").replace(".", "a").isalnum()):
+        return value or "''"
+    import shlex
+
+    return shlex.quote(one_line(value))

@@ -1,13 +1,11 @@
 """The report for a person: one screen, the verdict first, then what, where, why and what to do."""
 
-import textwrap
-
 from msgspec.structs import replace
 
 from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, Verdict
 from commcheck.model.taxonomy import Stage
-from commcheck.report.clean import one_line
+from commcheck.report.clean import one_line, wrap
 from commcheck.report.phases import PhaseSummary, status_words, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_world import headline, proof_lines, started_lines
@@ -46,7 +44,7 @@ class _Page:
     def row(self, label: str, text: str, style: str = "") -> None:
         """A labelled paragraph with a hanging indent; an empty label continues the one above."""
         space = max(20, self.width - LABEL - 2)
-        wrapped = textwrap.wrap(one_line(text), space, break_long_words=False, break_on_hyphens=False) or [""]
+        wrapped = wrap(one_line(text), space)
         for number, line in enumerate(wrapped):
             head = self.paint(f"{one_line(label) if number == 0 else '':<{LABEL}}", "dim")
             self.lines.append(f"  {head}{self.paint(line, style) if style else line}".rstrip())
@@ -54,7 +52,7 @@ class _Page:
     def title(self, text: str, tag: str) -> None:
         """A diagnosis's sentence, and what to call it."""
         space = max(40, self.width)
-        *whole, last = textwrap.wrap(text, space, break_long_words=False, break_on_hyphens=False) or [""]
+        *whole, last = wrap(text, space)
         self.lines += [self.paint(line, "bold") for line in whole]
         self.lines.append(self.paint(last, "bold"))
         if len(last) + 2 + len(tag) <= space:

@@ -31,7 +31,7 @@ from commcheck.model.diagnosis import (
 )
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 from commcheck.report import to_json, to_junit, to_text
-from commcheck.report.clean import one_line, visible
+from commcheck.report.clean import one_line, visible, wrap
 from commcheck.report.schema import generate
 
 TEXT = st.text(st.characters(), max_size=12) | st.sampled_from(["eth0", "\x1b[31mred", "a\nb", "\ud800", "", "\uffff"])
@@ -271,6 +271,8 @@ def test_small_tools() -> None:
     assert spans(()) == ""
     assert [ranks_text(r) for r in ((), (1,), (1, 0), range(64))] == ["", "rank 1", "ranks 0, 1", "ranks 0-63"]
     assert visible("a\x1b[1m\x00\x85") == "a\\x1b[1m\\x00\\x85"
+    assert wrap("", 9) == [""]
+    assert wrap("one two  three-four five", 9, "> ", "  ") == ["> one two", "  three-four", "  five"]
     assert one_line("a\n  b\tc\r") == "a b c"
     assert len(one_line("x" * 900, 100)) == 100
     assert Exit(code=1).by_us is False
