@@ -135,7 +135,8 @@ class Placed(Value, frozen=True):
 
 
 class PublishedRow(Value, frozen=True):
-    """An address that a rank told the others to connect to, whether or not they then could."""
+    """An address that a rank told the others to connect to, whether or not they then could. In the order in which they
+    were told: that of commcheck's own probe, then that of the process group."""
 
     rank: int
     address: str

@@ -62,8 +62,10 @@ def started_lines(world: WorldReport, *, healthy: bool) -> list[tuple[str, str]]
     if not groups or (not healthy and all(p.started == "warm" for p in world.placed)):
         return []
     if len(groups) == 1:
-        every = "every rank: " if world.size > 1 else ""
-        return [("started", f"{every}{next(iter(groups))}")]
+        how, ranks = next(iter(groups.items()))
+        # A rank that joined may know of itself alone.
+        who = "every rank" if len(ranks) >= world.size else ranks_text(ranks)
+        return [("started", f"{who}: {how}")]
     rows = [f"{ranks_text(ranks)}: {how}" for how, ranks in groups.items()]
     return [("started" if number == 0 else "", row) for number, row in enumerate(rows[:4])]
 
