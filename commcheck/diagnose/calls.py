@@ -5,12 +5,13 @@ sees a reset connection. What each rank *called* decides."""
 
 from __future__ import annotations
 
-from commcheck.diagnose.view import died, evidence, names, phase_of_end, said, started, symptom_in
+from commcheck.diagnose.view import died, evidence, names, said, started, symptom_in
 from commcheck.model.base import Value, sentence
 from commcheck.model.case import Case, Collective, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
-from commcheck.model.taxonomy import FixPattern, Symptom
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
 def signature(call: Collective) -> str:
@@ -159,6 +160,28 @@ def _symptom(case: Case, found: Difference) -> Symptom:
     return Symptom.PERF_UNEXPECTED_RESULT
 
 
-def last_phase(ranks: tuple[RankRecord, ...]) -> Phase:
-    """The phase of the first of some ranks."""
-    return phase_of_end(ranks[0])
+def mismatch_rule(
+    *, cause: str, code: str, title: str, kinds: tuple[str, ...], says: str, pattern: FixPattern, advice: str
+) -> Rule:
+    """The rule for the first difference being of one of `kinds`. `says`: what the guilty rank does, with {mine} and
+    {theirs} for the calls."""
+
+    def match(case: Case) -> Match | None:
+        found = difference(case)
+        if found is None or found.kind not in kinds:
+            return None
+        mine = signature(found.guilty[0].collectives[found.index])
+        theirs = signature(found.innocent[0].collectives[found.index]) if found.innocent else "something else"
+        return matched(case, found, says.format(mine=mine, theirs=theirs), pattern, advice)
+
+    return Rule(
+        cause=cause,
+        code=code,
+        title=title,
+        stage=Stage.TRAINING,
+        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.PREP_COMMUNICATION_ERROR, Symptom.PERF_UNEXPECTED_RESULT),
+        fixes=((pattern, advice),),
+        match=match,
+        explains=("wrong-values", "rank-crashed", "collective-missing-rank", "rank-exited"),
+        needs=("ranks",),
+    )

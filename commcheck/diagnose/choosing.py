@@ -112,3 +112,28 @@ def shown(wrong: tuple[Choice, ...]) -> str:
     if all(c.rank.pid is None and c.rank.rank is None for c in wrong):
         return "this host"
     return f"the host of {ranks_text(names(c.rank for c in wrong))}"
+
+
+FOLLOWS_A_CHOICE = (
+    "env-differs-between-ranks",
+    "data-ports-refused",
+    "data-ports-dropped",
+    "one-way-blocked",
+    "rank-exited",
+    "interface-differs-between-ranks",
+    "address-family-mismatch",
+    "host-resolves-to-loopback",
+    "address-order-dependent",
+    "route-missing",
+    "partition",
+)
+"""What a wrongly chosen interface makes of everything else."""
+FOLLOWS_NO_NETWORK = (
+    *FOLLOWS_A_CHOICE,
+    "port-dropped",
+    "port-refused",
+    "rank-missing",
+    "host-unresolvable",
+    "wrong-master-host",
+)
+"""What a host without a usable network makes of everything else."""

@@ -45,6 +45,10 @@ RENDEZVOUS = (
         spoil=on(0, firewall.blocked, "drop"),
     ),
     Row(
+        id="port-dropped-on-loopback-too", cause="port-dropped", symptoms=(HANGS,), ranks=(0,), mended=True,
+        spoil=on(0, firewall.blocked, "drop", ports=str(PORT), loopback=True),
+    ),
+    Row(
         id="port-refused", bullet="master port refused", cause="port-refused", symptoms=SETUP, ranks=(0,), mended=True,
         spoil=on(0, firewall.blocked, "reject", ports=str(PORT)),
     ),

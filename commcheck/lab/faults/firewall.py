@@ -11,12 +11,21 @@ ACTIONS = {"drop": "drop", "reject": "reject with tcp reset"}
 
 
 def rules(
-    table: str, action: str, *, ports: str = "", source: str = "", family: str = "ip", protocol: str = "tcp"
+    table: str,
+    action: str,
+    *,
+    ports: str = "",
+    source: str = "",
+    family: str = "ip",
+    protocol: str = "tcp",
+    loopback: bool = False,
 ) -> str:
     """The nft text of one table with one rule. Pure.
 
-    `ports` is an nft expression: "29500", "!= 29500", "{ 1-100 }"; `source` an address; empty means any."""
-    parts = [f"iifname != lo {family} saddr {source}" if source else "iifname != lo"]
+    `ports` is an nft expression: "29500", "!= 29500", "{ 1-100 }"; `source` an address; empty means any. `loopback`:
+    it also holds for what the host sends to itself, as with rules that forget that interface."""
+    parts = [] if loopback else ["iifname != lo"]
+    parts += [f"{family} saddr {source}"] if source else []
     parts.append(f"{protocol} dport {ports}" if ports else f"meta l4proto {protocol}")
     # Only what a peer starts: the answers to a connection that the host itself opened still arrive, as with
     # the stateful firewalls that hosts really have, so "one direction only" means who may connect to whom.
@@ -35,13 +44,16 @@ def _table(name: str, rule: str) -> str:
 
 
 @contextmanager
-def blocked(space: Space, action: str = "drop", *, ports: str = "", source: str = "") -> Iterator[None]:
+def blocked(
+    space: Space, action: str = "drop", *, ports: str = "", source: str = "", loopback: bool = False
+) -> Iterator[None]:
     """New TCP connections to `space` meet `action` ("drop": silence, "reject": a reset) while this is open.
 
-    `ports`: which ones, as nft writes it (default all); `source`: only from this address, or from "{ several }"."""
+    `ports`: which ones, as nft writes it (default all); `source`: only from this address, or from "{ several }".
+    `loopback`: the host's own connections to itself too."""
     table = f"commcheck{next(_TABLES)}"
     family = "ip6" if ":" in source else "ip"
-    space.nft(rules(table, action, ports=ports, source=source, family=family))
+    space.nft(rules(table, action, ports=ports, source=source, family=family, loopback=loopback))
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from commcheck.diagnose.choosing import choices, matched
+from commcheck.diagnose.choosing import FOLLOWS_A_CHOICE, choices, matched
 from commcheck.diagnose.view import evidence, names, published, several_hosts, world_failed
 from commcheck.model.base import sentence
 from commcheck.model.case import Case
@@ -65,18 +65,6 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_FAILURE, Symptom.SETUP_UNEXPECTED_PROTOCOL),
     fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "name the interface of the network that the hosts share"),),
     match=match,
-    explains=(
-        "env-differs-between-ranks",
-        "data-ports-refused",
-        "data-ports-dropped",
-        "one-way-blocked",
-        "rank-exited",
-        "interface-differs-between-ranks",
-        "address-family-mismatch",
-        "host-resolves-to-loopback",
-        "address-order-dependent",
-        "route-missing",
-        "partition",
-    ),
+    explains=FOLLOWS_A_CHOICE,
     needs=("ranks", "hosts"),
 )

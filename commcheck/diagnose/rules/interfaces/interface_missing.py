@@ -12,7 +12,7 @@ value written for NCCL: gloo takes exact names, NCCL prefixes.
 
 from __future__ import annotations
 
-from commcheck.diagnose.choosing import choices, matched, shown
+from commcheck.diagnose.choosing import FOLLOWS_A_CHOICE, choices, matched, shown
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule
@@ -35,18 +35,6 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_FAILURE,),
     fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "set GLOO_SOCKET_IFNAME to an interface that the host has"),),
     match=match,
-    explains=(
-        "env-differs-between-ranks",
-        "data-ports-refused",
-        "data-ports-dropped",
-        "one-way-blocked",
-        "rank-exited",
-        "interface-differs-between-ranks",
-        "address-family-mismatch",
-        "host-resolves-to-loopback",
-        "address-order-dependent",
-        "route-missing",
-        "partition",
-    ),
+    explains=FOLLOWS_A_CHOICE,
     needs=("environment", "hosts"),
 )

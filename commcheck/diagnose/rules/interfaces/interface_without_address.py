@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.choosing import choices, matched, shown, unnamed
+from commcheck.diagnose.choosing import FOLLOWS_NO_NETWORK, choices, matched, shown, unnamed
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule
@@ -44,24 +44,6 @@ RULE = Rule(
         (FixPattern.NETWORK_SETTING, "give the interface an address"),
     ),
     match=match,
-    explains=(
-        "port-dropped",
-        "port-refused",
-        "rank-missing",
-        "host-unresolvable",
-        "wrong-master-host",
-        "address-family-mismatch",
-        "env-differs-between-ranks",
-        "data-ports-refused",
-        "data-ports-dropped",
-        "one-way-blocked",
-        "rank-exited",
-        "interface-differs-between-ranks",
-        "address-family-mismatch",
-        "host-resolves-to-loopback",
-        "address-order-dependent",
-        "route-missing",
-        "partition",
-    ),
+    explains=FOLLOWS_NO_NETWORK,
     needs=("environment", "hosts"),
 )
