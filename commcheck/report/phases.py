@@ -1,6 +1,6 @@
 """The report's phase rows, folded over ranks: what every renderer shows of them."""
 
-from commcheck.model.base import Value
+from commcheck.model.base import Value, ranks_text, spans
 from commcheck.model.diagnosis import RankPhase
 from commcheck.model.phase import PhaseStatus
 
@@ -14,6 +14,8 @@ class PhaseSummary(Value, frozen=True):
     seconds: float
     slowest: int
     bad: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    shared: bool = False
+    """Two processes claim one rank: `bad` then counts processes, as a rank could be on both sides."""
 
     @property
     def failed(self) -> bool:
@@ -26,6 +28,14 @@ def status_words(status: str) -> str:
     return "not finished" if status == PhaseStatus.RUNNING else status.replace("-", " ")
 
 
+def bad_text(phase: PhaseSummary) -> str:
+    """Who did not come through, and in which way."""
+    return "; ".join(
+        f"{status_words(status)} on {f'process {spans(found)}' if phase.shared else ranks_text(found)}"
+        for status, found in phase.bad
+    )
+
+
 def summarize(rows: tuple[RankPhase, ...]) -> tuple[PhaseSummary, ...]:
     """Fold the rows phase by phase, in their order of first appearance."""
     order = list(dict.fromkeys(row.phase for row in rows))
@@ -34,9 +44,10 @@ def summarize(rows: tuple[RankPhase, ...]) -> tuple[PhaseSummary, ...]:
 
 def _fold(phase: str, rows: list[RankPhase]) -> PhaseSummary:
     bad: dict[str, list[int]] = {}
+    shared = len({row.rank for row in rows}) < len(rows)
     for row in rows:
         if row.status != PhaseStatus.OK:
-            bad.setdefault(row.status, []).append(row.rank)
+            bad.setdefault(row.status, []).append(row.slot if shared else row.rank)
     slowest = max(rows, key=lambda row: row.seconds)
     return PhaseSummary(
         phase=phase,
@@ -45,4 +56,5 @@ def _fold(phase: str, rows: list[RankPhase]) -> PhaseSummary:
         seconds=slowest.seconds,
         slowest=slowest.rank,
         bad=tuple((status, tuple(ranks)) for status, ranks in bad.items()),
+        shared=shared,
     )

@@ -3,9 +3,9 @@
 from xml.etree import ElementTree as ET
 
 from commcheck.model.base import ranks_text
-from commcheck.model.diagnosis import Diagnosis, Report, Role, Verdict
+from commcheck.model.diagnosis import Diagnosis, Evidence, Report, Role, Verdict
 from commcheck.report.clean import one_line, visible
-from commcheck.report.phases import status_words, summarize
+from commcheck.report.phases import bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 
 Element = ET.Element
@@ -19,7 +19,7 @@ def render(report: Report) -> str:
     for phase in summarize(report.phases):
         case = _case(suite, "commcheck.phase", phase.phase, phase.seconds)
         if phase.bad:
-            text = "; ".join(f"{status_words(status)} on {ranks_text(ranks)}" for status, ranks in phase.bad)
+            text = bad_text(phase)
             # A phase that only some ranks came to, in a world that is fine otherwise, is no failure of its own.
             _mark(case, "failure" if unhealthy and phase.failed else "skipped", text)
     for diagnosis in report.diagnoses:
@@ -65,13 +65,17 @@ def _details(diagnosis: Diagnosis, names: dict[int, str]) -> str:
     lines = [f"symptom: {diagnosis.symptom.value}, confidence {diagnosis.confidence:.2f}"]
     if where:
         lines.append(f"where: {where}")
-    lines += [f"why ({e.kind.value}): {one_line(e.text)}" for e in diagnosis.evidence]
-    lines += [f"against ({e.kind.value}): {one_line(e.text)}" for e in diagnosis.against]
+    lines += [f"why ({_origin(e)}): {one_line(e.text)}" for e in diagnosis.evidence]
+    lines += [f"against ({_origin(e)}): {one_line(e.text)}" for e in diagnosis.against]
     for fix in diagnosis.fixes:
         verified = {True: "tried, worked", False: "tried, did not help", None: "not tried"}[fix.verified]
         lines.append(f"fix ({verified}): {one_line(fix.text)}")
         lines += [f"  {command}" for command in fix_lines(fix, names)[1]]
     return "\n".join(lines)
+
+
+def _origin(evidence: Evidence) -> str:
+    return evidence.kind.value if evidence.rank is None else f"rank {evidence.rank}, {evidence.kind.value}"
 
 
 def _legal(text: str) -> str:

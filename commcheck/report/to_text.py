@@ -6,7 +6,7 @@ from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Evidence, Link, Report, Role, Verdict
 from commcheck.model.taxonomy import Stage
 from commcheck.report.clean import one_line, wrap
-from commcheck.report.phases import PhaseSummary, status_words, summarize
+from commcheck.report.phases import PhaseSummary, bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_world import headline, proof_lines, started_lines
 
@@ -60,9 +60,9 @@ class _Page:
         else:
             self.lines.append(f"  {tag}")
 
-    def raw(self, text: str) -> None:
+    def raw(self, text: str, label: str = "") -> None:
         """A line to copy: stays whole, however long."""
-        self.lines.append(f"  {'':<{LABEL}}{text}".rstrip())
+        self.lines.append(f"  {self.paint(f'{label:<{LABEL}}', 'dim') if label else ' ' * LABEL}{text}".rstrip())
 
 
 def render(report: Report, *, color: bool = False, width: int = 100) -> str:
@@ -95,8 +95,7 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
         if len(texts) > 6:
             page.row("", f"and {len(texts) - 6} more (--format json shows all)")
     if report.replay and report.verdict is not Verdict.HEALTHY:
-        page.row("again", "")
-        page.lines[-1] += f"{'':<{LABEL - len('again')}}{one_line(report.replay)}"
+        page.raw(one_line(report.replay), "again")
     while page.lines and not page.lines[-1]:
         page.lines.pop()
     return "\n".join(page.lines) + "\n"
@@ -204,5 +203,4 @@ def _phase_label(phase: PhaseSummary) -> str:
 
 def _phase_text(phase: PhaseSummary) -> str:
     name = "" if _phase_label(phase) else f"{phase.phase}: "
-    bad = "; ".join(f"{status_words(status)} on {ranks_text(ranks)}" for status, ranks in phase.bad)
-    return f"{name}{f'done on {phase.ok} of {phase.ranks}; ' if phase.ok else ''}{bad}"
+    return f"{name}{f'done on {phase.ok} of {phase.ranks}; ' if phase.ok else ''}{bad_text(phase)}"

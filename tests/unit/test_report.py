@@ -1,6 +1,7 @@
 """The three renderers: whatever a report holds, they render it; what they render is valid."""
 
 import json
+import re
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -312,3 +313,24 @@ def test_a_long_title_is_wrapped_and_keeps_its_code() -> None:
     assert max(map(len, lines[2:5])) <= 80
     assert any(line.endswith("[CC131 interface-missing]") for line in lines)
     assert "[CC131 interface-missing]" in to_text.render(example(diagnoses=(diagnosis,)), color=True, width=80)
+
+
+def test_processes_that_claim_one_rank_are_told_apart_in_a_phase() -> None:
+    rows = (
+        RankPhase(rank=0, slot=0, phase="store", status="running", seconds=1.0),
+        RankPhase(rank=0, slot=1, phase="store", status="failed", seconds=0.1),
+    )
+    text = to_text.render(example(phases=rows))
+    assert "  store       not finished on process 0; failed on process 1\n" in text
+
+
+def test_what_is_to_be_copied_stands_in_its_column_with_colour_too() -> None:
+    plain = to_text.render(example(), color=False)
+    colored = to_text.render(example(), color=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plain
+
+
+def test_xml_names_the_rank_of_each_observation_and_the_command() -> None:
+    text = to_junit.render(example())
+    assert "why (rank 1, fact): the interfaces are lo, eth0" in text
+    assert "  export GLOO_SOCKET_IFNAME=eth0   # on rank 1" in text
