@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
+class _Formatter(argparse.HelpFormatter):
     """The terminal's width by the cheapest means: argparse makes a formatter for every argument that is declared, and
     by default loads shutil (and with it four compression libraries) to ask for the width."""
 
@@ -24,6 +24,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
             except (OSError, ValueError):
                 width = 0
         super().__init__(prog, max_help_position=28, width=max(60, min(width or 100, 120)) - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """A verb's docstring is its description: its paragraphs stay, its line breaks are the source's, not the reader's."""
+        return "\n\n".join(super(_Formatter, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,7 @@
-"""Form the world that the job would form, check it phase by phase, diagnose, try the fix."""
+"""Form the world that the job would form, check it phase by phase, diagnose, try the fix.
+
+Where RANK and WORLD_SIZE are set (torchrun sets them) it joins as that rank, one process per rank, with --report-dir DIR
+for all of them. Otherwise it starts a world on this machine. Exit codes: see commcheck --help."""
 
 from __future__ import annotations
 
@@ -32,9 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)"
     )
     world.add_argument("--backend", default="auto", metavar="NAME", help="auto, gloo or nccl (default: auto)")
-    world.add_argument("--env", action="append", default=[], metavar="K=V", help="set a variable for all ranks")
     world.add_argument(
-        "--rank-env", action="append", default=[], metavar="R:K=V", help="set a variable for rank R alone"
+        "--env", action="append", default=[], metavar="K=V", help="set a variable for all ranks; repeatable"
+    )
+    world.add_argument(
+        "--rank-env", action="append", default=[], metavar="R:K=V", help="set a variable for rank R alone; repeatable"
     )
     world.add_argument("--master-addr", metavar="HOST", help="the store's host (default: MASTER_ADDR, else 127.0.0.1)")
     world.add_argument(
@@ -54,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="R:FAULT[@PHASE][=ARG]",
-        help="make a fault on purpose, to see what commcheck says (kill, segv, exit, stop, other-shape, ...)",
+        help="make a fault on purpose, to see what commcheck says: kill, segv, exit, stop, other-shape, ... (a wrong name "
+        "lists all), in PHASE (default: verify); repeatable",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--no-fix", action="store_true", help="do not try the fixes")
@@ -82,6 +88,10 @@ def run(args: argparse.Namespace) -> int:
     from commcheck import api
     from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
+    if args.report_dir is not None:
+        from commcheck.runtime.reports import check_directory
+
+        check_directory(args.report_dir)
     progress = Progress(quiet=args.quiet)
 
     def early(report: Report) -> None:
@@ -97,17 +107,19 @@ def run(args: argparse.Namespace) -> int:
             terms=Terms(deadline=args.deadline or WORLD_DEADLINE),
             progress=progress.say,
             first=early,
-            keep=None if args.report_dir is None else functools.partial(_keep, args.report_dir),
+            keep=None if args.report_dir is None else functools.partial(_keep, args.report_dir, progress),
         )
     progress.done()
     emit(report, args)
     return exit_code(report.verdict)
 
 
-def _keep(directory: str, case: Case) -> None:
+def _keep(directory: str, progress: Progress, case: Case) -> None:
     from commcheck.runtime.reports import write_world
 
-    write_world(directory, case)
+    failed = write_world(directory, case)
+    if failed:
+        progress.say(failed)
 
 
 def command() -> tuple[str, ...]:
@@ -116,8 +128,9 @@ def command() -> tuple[str, ...]:
 
 
 def joins(environ: Mapping[str, str]) -> bool:
-    """Somebody has started this process as one rank of a world."""
-    return "RANK" in environ and "WORLD_SIZE" in environ
+    """Somebody has started this process as one rank of a world. One variable is enough: that the other is missing is
+    then a fault to be found, and a healthy world of our own would hide it."""
+    return "RANK" in environ or "WORLD_SIZE" in environ
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -143,7 +156,7 @@ def plan(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Plan]
     for text in args.rank_env:
         rank, (name, value) = of_rank("--rank-env", text, size, lambda rest: assignment("--rank-env", rest))
         rank_env.setdefault(rank, {})[name] = value
-    places = dict(of_rank("--netns", text, size, str) for text in args.netns)
+    places = dict(of_rank("--netns", text, size, namespace) for text in args.netns)
     faults: dict[int, tuple[FaultAt, ...]] = {}
     for text in args.inject:
         rank, made = of_rank("--inject", text, size, fault)
@@ -219,6 +232,13 @@ def of_rank(option: str, text: str, size: int, parse: Callable[[str], T]) -> tup
     if int(rank) >= size:
         raise UsageError(f"{option} {text}: there is no rank {rank} in a world of {size}")
     return int(rank), parse(rest)
+
+
+def namespace(name: str) -> str:
+    """A network namespace by the name that `ip netns` gave it. Raises UsageError."""
+    if not name or "/" in name or not os.path.exists(f"/run/netns/{name}"):
+        raise UsageError(f"--netns: no network namespace named {name!r} (ip netns list shows them)")
+    return name
 
 
 def fault(text: str) -> FaultAt:
