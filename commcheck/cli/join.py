@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     whole = joining.with_others(case)
     judgement = judge(whole)
     report = build.report(
-        whole,
+        whole if writer is None or not writer.failed else replace(whole, not_read=(*whole.not_read, writer.failed)),
         replace(judgement, diagnoses=tuple(map(_not_tried, judgement.diagnoses))),
         command=command(),
         seconds=time.monotonic() - begin,
@@ -161,7 +161,7 @@ def own_plan(args: argparse.Namespace) -> Plan:
         if getattr(args, name):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(
-                f"{option}: RANK and WORLD_SIZE are set, so this process joins as one rank; give --local to start a world"
+                f"{option}: RANK or WORLD_SIZE is set, so this process joins as one rank; give --local to start a world"
             )
     environment = dict(os.environ)
     environment |= dict(assignment("--env", text) for text in args.env)

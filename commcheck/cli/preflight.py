@@ -1,6 +1,6 @@
 """Form the world that the job would form, check it phase by phase, diagnose, try the fix.
 
-Where RANK and WORLD_SIZE are set (torchrun sets them) it joins as that rank, one process per rank, with --report-dir DIR
+Where RANK or WORLD_SIZE is set (torchrun sets both) it joins as that rank, one process per rank, with --report-dir DIR
 for all of them. Otherwise it starts a world on this machine. Exit codes: see commcheck --help."""
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ Nothing is gathered over the network under test. Files of an earlier run in the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -30,15 +31,11 @@ class Writer:
 
     def __init__(self, directory: str, rank: int | str) -> None:
         """Raises UsageError when the directory cannot be made or written."""
-        self.directory = Path(directory)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.directory, os.W_OK):
-                raise PermissionError(13, os.strerror(13))
-        except OSError as e:
-            raise UsageError(f"--report-dir {directory}: {e.strerror}") from e
-        self.path = self.directory / f"rank-{rank}-{socket.gethostname()}-{os.getpid()}.json"
+        self.directory = check_directory(directory)
+        number = "".join(c if c.isalnum() or c == "-" else "_" for c in str(rank)[:20])  # RANK may be anything
+        self.path = self.directory / f"rank-{number}-{socket.gethostname()}-{os.getpid()}.json"
         self.begun = time.time()
+        self.failed = ""
 
     def report(self, case: Case, *, done: bool, record: RankRecord | None = None) -> RankReport:
         """What this rank knows: the first (or the given) rank of `case`."""
@@ -57,19 +54,39 @@ class Writer:
         )
 
     def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
-        """Write it. A directory that has gone full is said, not raised: the verdict must not be lost for it."""
+        """Write it. A directory that has gone full is said in `failed`, not raised: the verdict must not be lost for it."""
         data = msgspec.json.format(msgspec.json.encode(self.report(case, done=done, record=record)), indent=1)
         temporary = self.path.with_suffix(".writing")
-        temporary.write_bytes(data + b"\n")
-        temporary.replace(self.path)
+        try:
+            temporary.write_bytes(data + b"\n")
+            temporary.replace(self.path)
+            self.failed = ""
+        except OSError as e:
+            self.failed = f"--report-dir {self.directory}: not written: {e.strerror}"
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
-def write_world(directory: str, case: Case) -> None:
-    """Leave every rank of a world that commcheck started, as if each had written its own file."""
+def check_directory(directory: str) -> Path:
+    """Make a report directory where there is none. Raises UsageError when it cannot be made or written."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(13, os.strerror(13))
+    except OSError as e:
+        raise UsageError(f"--report-dir {directory}: {e.strerror}") from e
+    return Path(directory)
+
+
+def write_world(directory: str, case: Case) -> str:
+    """Leave every rank of a world that commcheck started, as if each had written its own file. Returns what failed."""
+    failed = ""
     for rank in case.ranks:
         writer = Writer(directory, rank.name)
         writer.path = writer.directory / f"rank-{rank.name}-{socket.gethostname()}-{rank.pid or rank.slot}.json"
         writer.write(case, done=True, record=rank)
+        failed = failed or writer.failed
+    return failed
 
 
 def read(path: Path) -> RankReport:
@@ -110,9 +127,9 @@ def current(found: tuple[RankReport, ...]) -> tuple[RankReport, ...]:
 
     A rank that had ended before another process of its number began was not its duplicate but its predecessor. Between
     the two lies the gap between their runs, and every rank that had begun before it and ended in it is of the earlier."""
-    by_rank: dict[int, list[RankReport]] = {}
+    by_rank: dict[int | str, list[RankReport]] = {}
     for r in sorted(found, key=lambda r: r.begun):
-        by_rank.setdefault(r.rank.name, []).append(r)
+        by_rank.setdefault(r.rank.host if r.rank.rank is None else r.rank.rank, []).append(r)
     gaps = [
         (_ended_at(before), after.begun)
         for there in by_rank.values()

@@ -54,6 +54,7 @@ def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline
                 "MASTER_PORT": PORT,
                 **own,
             }
+            environment = {name: value for name, value in environment.items() if value is not None}
             options = ["--report-dir", str(folder)] if shared else []
             command = [
                 sys.executable, "-m", "commcheck", "preflight", "--format", "json",
@@ -101,6 +102,7 @@ ROWS = {
     "rank-out-of-range": ([{}, {"RANK": "5"}], None, [5]),
     "host-unresolvable": ([{}, {"MASTER_ADDR": "nosuchhost"}], None, [1]),
     "wrong-master-host": ([{}, {"MASTER_ADDR": "10.77.0.11"}], None, [1]),
+    "env-missing": ([{}, {"WORLD_SIZE": None}], None, [1]),
     "port-in-use": ([{}, {}], lambda lab: listener(lab[0], int(PORT)), [0]),
     "stale-store": ([{}, {}], lambda lab: old_store(lab[0], int(PORT)), [0]),
 }

@@ -51,6 +51,11 @@ def test_what_was_started_again_replaces_what_had_ended(reports, kept):
     assert set(map(repr, current(reports))) == set(map(repr, kept))
 
 
+def test_a_process_without_a_rank_is_nobody_s_predecessor():
+    nameless = replace(left(0, 100, 101), rank=RankRecord(slot=0, rank=None, world_size=2, host="node"))
+    assert len(current((nameless, left(0, 105, 110), left(1, 105, 110)))) == 3
+
+
 def test_hosts_of_one_name_are_told_apart_by_their_networks():
     ranks = (
         left(0, 100, 105, identity="k/1", address="10.0.0.1"),
@@ -75,6 +80,20 @@ def test_equal_pids_on_two_hosts_are_two_processes():
     case = merged(ranks, complete=True)
     world = report(case, judge(case), command=(), seconds=0.0).world
     assert world.distinct_processes == 2
+
+
+def test_any_rank_gives_a_file_in_the_directory(tmp_path):
+    writer = Writer(str(tmp_path), "0/../../x")
+    writer.write(merged((left(0, 1, 2),), complete=True), done=True)
+    assert writer.failed == ""
+    assert [p.parent for p in tmp_path.rglob("*")] == [tmp_path]
+
+
+def test_a_directory_that_cannot_be_written_any_more_costs_no_verdict(tmp_path):
+    writer = Writer(str(tmp_path / "gone"), 0)
+    (tmp_path / "gone").rmdir()
+    writer.write(merged((left(0, 1, 2),), complete=True), done=True)
+    assert "No such file or directory" in writer.failed
 
 
 def test_a_writer_leaves_what_is_read_again(tmp_path):
