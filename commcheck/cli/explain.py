@@ -66,8 +66,20 @@ def explain(wanted: str) -> Page:
         return _variable(variable.name)
     for found in _causes(only=low):
         if low == found["id"] or up == found["code"]:
-            return found
+            return found | {"wordings": _wordings(found)}
     raise UsageError(f"nothing is known as {wanted!r}; {_nearest(wanted)}")
+
+
+def _wordings(page: Page) -> list[Page]:
+    """The lines of logs that show a cause, the plainest first: its rule's own, and those that it shares with others."""
+    from commcheck import registry
+
+    shared = [
+        {"example": s.positive, "source": s.source, "weight": s.weight}
+        for module in registry.modules("commcheck.diagnose.signatures")
+        for s in getattr(module, "SIGNATURES", {}).get(page["id"], ())
+    ]
+    return sorted([*page["wordings"], *shared], key=lambda wording: -wording["weight"])
 
 
 def _nearest(wanted: str) -> str:
@@ -133,7 +145,7 @@ def _cause(rule: Any, text: str) -> Page:
         "symptoms": [s.value for s in rule.symptoms],
         "fixes": [{"pattern": p.value, "text": t, "frequency": frequency(rule.symptoms[0], p)} for p, t in rule.fixes],
         "explains": list(rule.explains),
-        "wordings": [{"example": s.positive, "source": s.source} for s in rule.signatures],
+        "wordings": [{"example": s.positive, "source": s.source, "weight": s.weight} for s in rule.signatures],
         "text": text.strip(),
     }
 

@@ -10,6 +10,8 @@ Page = Mapping[str, Any]
 """What `commcheck.cli.explain` knows of one id, ready for JSON."""
 
 LABEL = 16
+WORDINGS = 6  # lines of logs that a page shows
+PLAIN = 0.6  # the weight from which a line says this cause rather than another
 STUDY = (
     "Counts are tallies of the labels of the 637 faults that were released with arXiv 2112.06222; half of them are "
     "Horovod's."
@@ -92,8 +94,11 @@ def _cause(lines: _Lines, page: Page) -> None:
             lines.prose(f"{fix['text']}  [{fix['pattern']}{told}]", "    ", "  ")
     if page["wordings"]:
         lines.section("lines of a log that point to it")
-        for wording in page["wordings"]:
-            lines.prose(f"{wording['example']}  [{wording['source']}]", "    ", "  ")
+        for wording in page["wordings"][:WORDINGS]:
+            alone = "" if wording["weight"] >= PLAIN else "; other causes show it too"
+            lines.prose(f"{wording['example']}  [{wording['source']}{alone}]", "    ", "  ")
+        if len(page["wordings"]) > WORDINGS:
+            lines.prose(f"and {len(page['wordings']) - WORDINGS} more (--format json shows all)", "    ", "  ")
 
 
 def _documented(lines: _Lines, page: Page) -> None:

@@ -242,6 +242,19 @@ def test_pages_name_only_what_exists() -> None:
         assert set(explain.explain(cause)["explains"]) <= known, cause
 
 
+def test_a_page_shows_the_lines_of_logs_that_its_cause_shares_with_others() -> None:
+    from commcheck.cli import explain
+    from commcheck.report.page import WORDINGS, page_text
+
+    page = explain.explain("port-dropped")
+    weights = [w["weight"] for w in page["wordings"]]
+    assert weights == sorted(weights, reverse=True)
+    assert len(weights) > WORDINGS
+    text = page_text(page, 100)
+    assert "The client socket has timed out after" in text
+    assert f"and {len(weights) - WORDINGS} more" in text
+
+
 def test_pages_keep_to_the_width() -> None:
     from commcheck.cli import explain
     from commcheck.report.page import page_text
