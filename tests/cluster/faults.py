@@ -311,6 +311,10 @@ BACKENDS = (
         mended=True, plan={"rank_backend": {1: "mpi"}},
     ),
     Row(
+        id="backend-mismatch-0", cause="backend-mismatch", symptoms=SETUP, ranks=(0,), mended=True,
+        plan={"rank_backend": {0: "mpi"}},
+    ),
+    Row(
         id="transport-unavailable", cause="transport-unavailable", symptoms=(FAILS,), ranks=(0, 1), mended=True,
         plan=env(GLOO_DEVICE_TRANSPORT="IBVERBS"),
     ),

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, rank_zero, started
 from commcheck.model.base import sentence
-from commcheck.model.case import Case
+from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+_ASKED = ("gloo", "nccl", "mpi", "ucc")
+"""Backends of which a rank says whether its torch has them (`HostFacts.backends`); a plugin's is not known there."""
 
 
 def match(case: Case) -> Match | None:
@@ -26,6 +29,8 @@ def match(case: Case) -> Match | None:
     if len(set(asked)) < 2:
         return None
     zero = rank_zero(case)
+    # What the asking ranks' own torch does not have cannot be what all the others should use.
+    asked = [r.backend for r in there if _offered(case, r)] or asked
     most = max(sorted(set(asked)), key=asked.count)
     right = zero.backend if zero is not None and asked.count(zero.backend) == asked.count(most) else most
     wrong = [r for r in there if r.backend != right]
@@ -44,6 +49,11 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _offered(case: Case, rank: RankRecord) -> bool:
+    facts = case.host(rank.host)
+    return facts is None or not facts.backends or rank.backend in facts.backends or rank.backend not in _ASKED
 
 
 RULE = Rule(
