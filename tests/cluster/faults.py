@@ -172,6 +172,10 @@ RENDEZVOUS = (
         plan=env(GLOO_SOCKET_IFNAME="eth0"), spoil=lambda lab: names.silent_resolver(*lab),
     ),
     Row(
+        id="reverse-dns-hangs-despite-hosts-files", cause="reverse-dns-slow", symptoms=SETUP, ranks=(0, 1),
+        spoil=lambda lab: names.silent_resolver(*lab, hosts_files=True),
+    ),
+    Row(
         id="store-timeout-too-short", cause="store-timeout-too-short", symptoms=SETUP, ranks=(1,), mended=True,
         plan={"store_seconds": 0.4, **at(1, "late", Phase.STORE, "1.6")},
     ),

@@ -48,8 +48,9 @@ def loopback_as_debian(host: Host) -> Iterator[None]:
 
 
 @contextmanager
-def silent_resolver(*hosts: Host) -> Iterator[None]:
+def silent_resolver(*hosts: Host, hosts_files: bool = False) -> Iterator[None]:
     """The hosts' name server is up and never answers, and no hosts file helps: each look-up takes seconds.
+    `hosts_files`: they still name all hosts, in the usual form, which does not answer for IPv4-mapped addresses.
 
     The switch swallows the queries. A rule on the host itself would not do: the kernel tells the sender of its own
     dropped packets, and the look-up would fail at once."""
@@ -62,7 +63,8 @@ def silent_resolver(*hosts: Host) -> Iterator[None]:
         for host in hosts:
             text = f"nameserver {host.wires[0].gateway}\n"
             stack.enter_context(file_with(host, "/etc/resolv.conf", text))
-            stack.enter_context(file_with(host, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"))
+            if not hosts_files:
+                stack.enter_context(file_with(host, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"))
         try:
             yield
         finally:

@@ -85,14 +85,25 @@ def _bounded(look_up: Callable[[], Answer]) -> Answer:
     return result[0] if result else ""
 
 
+def _has_ipv6() -> bool:
+    """The kernel makes IPv6 sockets (also where no interface has such an address)."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
 def _reverse(ctx: RankContext, address: str) -> None:
     """PyTorch's store client asks for the name of an address when a connection attempt failed, and waits for it."""
     begin = time.monotonic()
     result: list[str] = []
+    # The client's sockets are IPv6 ones, and an IPv4 address is mapped there: lines of /etc/hosts do not answer for that.
+    asked = f"::ffff:{address}" if ":" not in address and _has_ipv6() else address
 
     def ask() -> None:
         try:
-            result.append(socket.getnameinfo((address, 0), 0)[0])
+            result.append(socket.getnameinfo((asked, 0), 0)[0])
         except OSError as e:
             result.append(str(e))
 

@@ -36,6 +36,7 @@ def match(case: Case) -> Match | None:
         return None
     ranks = [r for r in started(case) if r.slot in slow]
     address = slow[ranks[0].slot].target
+    mapped = address if ":" in address else f"::ffff:{address}"  # the store's sockets are IPv6 ones
     servers = sorted({s for r in ranks if (h := case.host(r.host)) for s in h.nameservers})
     seen = [
         evidence(EvidenceKind.PROBE, f"the name of {slow[r.slot].target}: {slow[r.slot].detail}", r, "reverse look-up")
@@ -53,8 +54,8 @@ def match(case: Case) -> Match | None:
         fixes=(
             Fix(
                 pattern=FixPattern.NETWORK_SETTING,
-                text="name the hosts' addresses in /etc/hosts, or repair the reverse zone",
-                commands=(f"echo '{address} NAME' | sudo tee -a /etc/hosts",),
+                text="repair the reverse zone, or name the hosts' addresses in /etc/hosts in the form that is asked for",
+                commands=(f"echo '{mapped} NAME' | sudo tee -a /etc/hosts   # and so for every host",),
                 applies_to_ranks=names(ranks),
             ),
             Fix(
