@@ -114,6 +114,10 @@ class Watch:
                 continue
             if time.monotonic() - world.last_event < quiet:
                 continue
+            # Some causes are plain from what the ranks were told, whether or not anything still moves.
+            if self._judge(self._case(Ended.NOT_RUN)):
+                self._look()
+                return self._stop(Ended.STALLED)
             stands = self._stands_still()
             if stands is None:
                 world.last_event = time.monotonic()

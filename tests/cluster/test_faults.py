@@ -26,6 +26,10 @@ FIRST_WORD_SECONDS = 3.0  # from the world's start to the diagnosis, the framewo
 # A world that commcheck cannot make out would be watched for minutes; a test has seen enough long before.
 TERMS = Terms(deadline=8.0)
 BASE = {"PATH": os.environ.get("PATH", os.defpath)}
+IMPATIENT = {"RES_OPTIONS": "timeout:1 attempts:1"}
+"""For worlds on this machine itself: torch asks for the name of every address it connects to, of 127.0.0.1 in its IPv6
+form too, and this machine's nameserver may lose a question, which would cost 5 s. Virtual hosts have resolvers of their
+own."""
 BULLETS = {
     "master port dropped", "master port refused", "other port", "no rank 0", "rank out of range",
     "host name unresolvable", "host name resolving to loopback", "the wrong host",
@@ -70,7 +74,7 @@ def build(row, stack):
         if row.spoil is not None:
             stack.enter_context(row.spoil(lab))
     else:
-        plan = {"master_addr": "127.0.0.1", "master_port": free_port(), **plan}
+        plan = {"master_addr": "127.0.0.1", "master_port": free_port(), **plan, "base": BASE | IMPATIENT}
     if row.memory_of is not None:
         plan["cgroups"] = {row.memory_of: (stack.enter_context(memory_group(MEMORY)),)}
     return local_plan(**plan)

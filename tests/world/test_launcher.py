@@ -25,8 +25,13 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+IMPATIENT = {"RES_OPTIONS": "timeout:1 attempts:1"}
+"""torch asks for the name of every address it connects to, of 127.0.0.1 in its IPv6 form too, which no hosts file has:
+a nameserver that loses such a question would cost 5 s, and these tests are not about that."""
+
+
 def plan(size=2, **more):
-    given = {"base": os.environ, "master_addr": "127.0.0.1", "master_port": free_port()} | more
+    given = {"base": {**os.environ, **IMPATIENT}, "master_addr": "127.0.0.1", "master_port": free_port()} | more
     return local_plan(size=size, **given)
 
 
