@@ -120,7 +120,7 @@ class Watch:
                 return self._stop(Ended.STALLED)
             stands = self._stands_still()
             if stands is None:
-                world.last_event = time.monotonic()
+                world.last_event = time.monotonic() - quiet / 2  # what moves without a word is looked at again soon
                 continue
             if stands or self._given_up():
                 return self._stop(Ended.STALLED)

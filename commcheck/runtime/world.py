@@ -188,7 +188,8 @@ class RunningWorld:
     def _read(self, fd: int) -> bool:
         rank = self._readers[fd]
         if rank.take(fd):
-            return rank.fds[fd] != "stack"  # an answer to our own question is no sign of life of the world
+            # Warnings that repeat while a rank waits are no progress, and an answer to our own question is none either.
+            return rank.fds[fd] == "journal"
         self._forget(fd)
         return False
 

@@ -51,8 +51,9 @@ ROWS: tuple[EnvVar, ...] = (
     _LIBC.row("MALLOC_TRIM_THRESHOLD_", _INT, "131072", "When malloc gives memory back.", low=-1),
     _LIBC.row("MALLOC_MMAP_THRESHOLD_", _INT, "131072", "From which size malloc maps memory.", low=0),
     _LIBC.row("MALLOC_CONF", _TEXT, "", "jemalloc's options."),
+    # glibc reads these at a process's first look-up, which no process that ranks are forked from makes.
     _LIBC.row("RES_OPTIONS", _TEXT, "", "The resolver's options, such as timeout:1 attempts:1.", ReadAt.INIT),
-    _LIBC.row("LOCALDOMAIN", _TEXT, "", "The resolver's search list.", ReadAt.IMPORT),
+    _LIBC.row("LOCALDOMAIN", _TEXT, "", "The resolver's search list.", ReadAt.INIT),
     _LIBC.row("HOSTALIASES", _PATH, "", "A file of aliases for the resolver.", ReadAt.IMPORT),
 
     _OMP.row("OMP_NUM_THREADS", _TEXT, "", "Threads per process, a number or a list for nested levels; torchrun sets 1 "
