@@ -116,10 +116,16 @@ def apply(plan: Plan, fix: Fix) -> Plan:
     unknown = fix.args.keys() - {"backend", "master-addr", "master-port", "timeout"}
     if unknown:
         raise UsageError(f"cannot be tried here: {', '.join(sorted(unknown))}")
+    ranks, size = plan.ranks, plan.size
+    if "WORLD_SIZE" in fix.set and not fix.applies_to_ranks:
+        # For all ranks alike, it makes another world: of those that have a place in it.
+        size = int(fix.set["WORLD_SIZE"])
+        ranks = tuple(r for r in ranks if r.environment.get("RANK", "") in map(str, range(size)))
     return replace(
         plan,
+        size=size,
         backend=fix.args.get("backend", plan.backend),
-        ranks=tuple(_mended(r, fix) if _concerns(fix, r) else r for r in plan.ranks),
+        ranks=tuple(_mended(r, fix) if _concerns(fix, r) else r for r in ranks),
     )
 
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from commcheck import api
+from commcheck.cli.options import assignment, command, fault, gpu_count
 from commcheck.cli.output import emit, exit_code
-from commcheck.cli.preflight import assignment, command, gpu_count
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.match import DECIDED, judge
@@ -34,6 +34,11 @@ JOIN_DEADLINE = 60.0
 """Seconds that a rank waits for the others. Tasks of one launch start within seconds of each other; what spreads them
 is the import of torch from a cold network file system, tens of seconds on a large cluster, and a container that one
 host still has to pull is minutes: for that, raise it. The frameworks' own wait is 30 minutes."""
+
+
+LAST_WORDS = 2.0
+"""Seconds that a rank whose world came through waits for the other ranks' last reports: they end within milliseconds of
+each other, or fail at the end of a probe's own time."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
             case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
     if writer is not None:
         writer.write(case, done=True)
+        joining.let_others_finish(case)
     whole = joining.with_others(case)
     judgement = judge(whole)
     report = build.report(
@@ -112,6 +118,15 @@ class _Joining:
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def let_others_finish(self, case: Case) -> None:
+        """After a good end, wait a moment for the others' last words: a fault that this rank got past by luck is
+        theirs to tell."""
+        if self._writer is None or case.ended is not Ended.FINISHED or case.world is None:
+            return
+        deadline = time.monotonic() + LAST_WORDS
+        while len(self.with_others(case).ranks) < case.world.size and time.monotonic() < deadline:
+            time.sleep(0.05)  # files on a shared file system announce nothing
 
     def decides(self, case: Case) -> bool:
         """Whether what is known now decides; says on the way what it looks like."""
@@ -185,8 +200,6 @@ def own_plan(args: argparse.Namespace) -> Plan:
 
 def _own_faults(args: argparse.Namespace, rank: str) -> tuple[FaultAt, ...]:
     """The faults that are meant for this rank; the same command line is given to all."""
-    from commcheck.cli.preflight import fault
-
     found = []
     for text in args.inject:
         of, colon, rest = text.partition(":")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import glob
 import os
 import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+from commcheck.cli.options import assignment, command, fault, gpu_count, namespace, of_rank
 from commcheck.cli.output import add_output_arguments, check_output, emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
@@ -122,11 +121,6 @@ def _keep(directory: str, progress: Progress, case: Case) -> None:
         progress.say(failed)
 
 
-def command() -> tuple[str, ...]:
-    """The command line as it can be typed again."""
-    return ("commcheck", *sys.argv[1:])
-
-
 def joins(environ: Mapping[str, str]) -> bool:
     """Somebody has started this process as one rank of a world. One variable is enough: that the other is missing is
     then a fault to be found, and a healthy world of our own would hide it."""
@@ -200,62 +194,8 @@ def here() -> str:
     return socket.gethostname()
 
 
-def gpu_count(environ: Mapping[str, str]) -> int:
-    """GPUs that a job here may use, without a driver call: device files, narrowed by CUDA_VISIBLE_DEVICES."""
-    found = len(glob.glob("/dev/nvidia[0-9]*"))
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found
-    return min(found, len([v for v in visible.split(",") if v.strip() not in ("", "-1", "NoDevFiles")]))
-
-
 def backend(asked: str, gpus: int, size: int) -> str:
     """What "auto" means here: NCCL where every rank has a GPU of its own, else gloo."""
     if asked != "auto":
         return asked
     return "nccl" if gpus and size <= gpus else "gloo"
-
-
-def assignment(option: str, text: str) -> tuple[str, str]:
-    """`K=V`. Raises UsageError."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise UsageError(f"{option} {text}: write NAME=VALUE")
-    return name, value
-
-
-def of_rank(option: str, text: str, size: int, parse: Callable[[str], T]) -> tuple[int, T]:
-    """`R:REST`, with REST parsed. Raises UsageError."""
-    rank, colon, rest = text.partition(":")
-    if not colon or not rank.isdigit():
-        raise UsageError(f"{option} {text}: write RANK:..., for example 1:{'NAME=VALUE' if 'env' in option else '...'}")
-    if int(rank) >= size:
-        raise UsageError(f"{option} {text}: there is no rank {rank} in a world of {size}")
-    return int(rank), parse(rest)
-
-
-def namespace(name: str) -> str:
-    """A network namespace by the name that `ip netns` gave it. Raises UsageError."""
-    if not name or "/" in name or not os.path.exists(f"/run/netns/{name}"):
-        raise UsageError(f"--netns: no network namespace named {name!r} (ip netns list shows them)")
-    return name
-
-
-def fault(text: str) -> FaultAt:
-    """`FAULT[@PHASE][=ARGUMENT]`. Raises UsageError."""
-    head, _, argument = text.partition("=")
-    name, _, phase = head.partition("@")
-    from commcheck.model.phase import PHASES
-
-    if phase and phase not in PHASES:
-        raise UsageError(f"--inject {text}: no phase {phase!r}; phases are {', '.join(PHASES)}")
-    known = fault_names()
-    if name not in known:
-        raise UsageError(f"--inject {text}: no fault {name!r}; faults are {', '.join(known)}")
-    return FaultAt(name=name, phase=phase or "verify", argument=argument)
-
-
-def fault_names() -> tuple[str, ...]:
-    """The faults that a rank can make, from their files (importing one would import torch)."""
-    folder = os.path.join(os.path.dirname(os.path.dirname(__file__)), "worker", "faults")
-    return tuple(sorted(f[:-3].replace("_", "-") for f in os.listdir(folder) if f.endswith(".py") and f[0] != "_"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.view import died, evidence, names, said, started, symptom_in
 from commcheck.model.base import Value, sentence
-from commcheck.model.case import Case, Collective, RankRecord
+from commcheck.model.case import Case, Collective, RankRecord, call_signature
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -16,8 +16,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 def signature(call: Collective) -> str:
     """What must agree between ranks, in the words of the workload."""
-    size = call.shape[0] if call.shape else 0
-    return f"{call.op}({size}, {call.dtype}{', ' + call.reduce_op if call.reduce_op else ''})"
+    return call_signature(call.op, call.shape[0] if call.shape else 0, call.dtype, call.reduce_op)
 
 
 class Difference(Value, frozen=True):

@@ -129,6 +129,11 @@ class RankError(Value, frozen=True):
     message: str
 
 
+def call_signature(op: str, elements: int, dtype: str, reduce_op: str) -> str:
+    """What must agree between the ranks of a call, as reports write it: `all_reduce(4 x float32, sum)`."""
+    return f"{op}({elements} x {dtype}{', ' + reduce_op if reduce_op else ''})"
+
+
 class Collective(Value, frozen=True):
     """A collective or point-to-point call that a rank issued, in its order; `expected` is what the workload asks for."""
 

@@ -12,6 +12,8 @@ from commcheck.model.case import Outcome, Probe
 
 CONNECT_DEADLINE = 1.3
 """Seconds for a connection. Linux sends the second SYN after 1 s (RFC 6298), so one lost packet is survived."""
+NEXT_DEADLINE = 0.4
+"""Seconds for each further address of a name: the first has had its time, and the verdict is waited for."""
 BULK_DEADLINE = 0.9
 """Seconds for 64 KiB and its receipt through a connection that stands and stays silent meanwhile."""
 BULK_BYTES = 65536
@@ -36,6 +38,7 @@ def connect(
         if connection is not None:
             connection.close()
             return last
+        deadline = min(deadline, NEXT_DEADLINE)
     return last
 
 

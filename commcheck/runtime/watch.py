@@ -28,6 +28,9 @@ SAMPLE = 0.2
 """Seconds between the two looks whose difference says whether anything moves."""
 SETTLE = 0.3
 """Seconds that the other ranks get to show their side after the first failure."""
+PROBES_SETTLE = 0.8
+"""The same after the first of the ranks' own probes that failed, while others still probe: what is found out about the
+other pairs tells one bad host from a bad link. A probe's bulk part may be silent for 0.9 s."""
 AFTER_FAILURE = 1.2
 """Seconds after the first failure when the watch ends: a world that has lost a rank does not come right again."""
 GROWTH = 1.6
@@ -177,7 +180,12 @@ class Watch:
         alarms = sum(r.alarms for r in self._world.ranks)
         if alarms > self._alarms:
             self._alarms, self._alarm_at = alarms, time.monotonic()
-        return min((at + SETTLE for at in (self._failed_at(), self._alarm_at) if at is not None), default=None)
+        failed = self._failed_at()
+        due = [] if failed is None else [failed + SETTLE]
+        if self._alarm_at is not None:
+            probing = any(_phase_of(r) is Phase.PROBE for r in self._world.alive)
+            due.append(self._alarm_at + (PROBES_SETTLE if probing else SETTLE))
+        return min(due, default=None)
 
     def _given_up(self) -> bool:
         """The standstill has lasted longer than anything harmless does, or than the others may be late."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
@@ -46,6 +47,8 @@ def run(assignment: Assignment, fds: tuple[int, ...]) -> NoReturn:
     journal = Journal(fds[JOURNAL])
     phase = Phase.RESOLVE
     try:
+        # What torch has to say about the age of the calls that we make is no word of the user's world.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
         from commcheck.worker.context import RankContext
         from commcheck.worker.faults import load
 

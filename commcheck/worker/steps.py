@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from commcheck.model.base import Value
-from commcheck.model.case import Collective, ValueCheck
+from commcheck.model.case import Collective, ValueCheck, call_signature
 
 if TYPE_CHECKING:
     from commcheck.worker.context import RankContext
@@ -38,7 +38,7 @@ class Step(Value, frozen=True):
     @property
     def signature(self) -> str:
         """What must agree between ranks."""
-        return f"{self.op}({self.size}, {self.dtype}{', ' + self.reduce_op if self.reduce_op else ''})"
+        return call_signature(self.op, self.size, self.dtype, self.reduce_op)
 
 
 class NotSupportedError(Exception):

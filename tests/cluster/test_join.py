@@ -145,7 +145,9 @@ def test_a_missing_rank_is_missing_after_the_join_deadline(tmp_path, absent):
     there[absent] = None
     found = join(tmp_path, there, deadline=JOIN_DEADLINE)
     assert found.lead == ("rank-missing", [absent])
-    assert all(r["world"]["seconds"] >= JOIN_DEADLINE for r in found.ranks)
+    # The first to reach its deadline takes the store along, or leaves its last word: the others need not wait theirs out.
+    assert max(r["world"]["seconds"] for r in found.ranks) >= JOIN_DEADLINE
+    assert min(r["world"]["seconds"] for r in found.ranks) >= JOIN_DEADLINE / 2
 
 
 def test_one_rank_alone_says_what_it_cannot_know(tmp_path):
