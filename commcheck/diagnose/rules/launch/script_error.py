@@ -145,7 +145,7 @@ RULE = Rule(
             pattern=r"can't open file '[^']*': \[Errno 2\]",
             literal="can't open file",
             source="Python: the script is not there on this host",
-            positive="python: can't open file '/work/train.py': [Errno 2] No such file or directory",
+            positive="python: can't open file '/opt/job/train.py': [Errno 2] No such file or directory",
             negative="opened the file",
             weight=0.55,
         ),
