@@ -102,7 +102,8 @@ def test_what_the_rank_sees_of_environment_and_limits(launcher, early):
     with launcher.start(planned) as world:
         target = world.ranks[1]
         deadline = time.monotonic() + 60
-        while not target.events or state(target.pid) != "T":
+        # Its first words may be read before the message that tells its pid.
+        while target.pid is None or not target.events or state(target.pid) != "T":
             assert time.monotonic() < deadline
             world.pump(time.monotonic() + 0.05)
         limits = read(f"/proc/{target.pid}/limits")
