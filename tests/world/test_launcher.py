@@ -64,9 +64,10 @@ def test_phase_times_are_monotonic_and_of_one_clock(launcher):
         assert rank.phases[-1].begin + rank.phases[-1].seconds <= case.seconds
 
 
-def test_a_small_world_is_forked_in_tens_of_milliseconds(launcher):
+def test_a_small_world_is_forked_in_tens_of_milliseconds(launcher, cores):
     run(launcher, plan(workload="bare"))
-    seconds = sorted(run(launcher, plan(workload="bare")).seconds for _ in range(7))
+    with cores():
+        seconds = sorted(run(launcher, plan(workload="bare")).seconds for _ in range(7))
     assert seconds[0] < 0.5  # seen: 0.06 on an idle machine; a torchrun takes seconds
     assert launcher.ready.threads == 1
 
@@ -169,8 +170,9 @@ def test_one_launcher_serves_worlds_that_run_at_the_same_time(launcher):
         assert len(hanging.alive) == 2
 
 
-def test_before_it_ends_anything_the_evidence_is_taken(launcher):
-    case = run(launcher, plan(faults={1: (FaultAt(name="stop", phase="steady"),)}))
+def test_before_it_ends_anything_the_evidence_is_taken(launcher, cores):
+    with cores():
+        case = run(launcher, plan(faults={1: (FaultAt(name="stop", phase="steady"),)}))
     waiting, stopped = case.ranks
     assert case.ended is Ended.STALLED
     assert case.seconds < 3
@@ -190,8 +192,9 @@ def test_a_slow_rank_is_waited_for(launcher):
     assert judge(case).verdict is Verdict.HEALTHY
 
 
-def test_sixty_four_ranks_are_healthy(launcher):
-    case = run(launcher, plan(64))
+def test_sixty_four_ranks_are_healthy(launcher, cores):
+    with cores(alone=True):
+        case = run(launcher, plan(64))
     assert proven(case)
     assert judge(case).verdict is Verdict.HEALTHY
 

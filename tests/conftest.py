@@ -1,0 +1,21 @@
+"""What all tests share: who may use the whole machine, and who measures time."""
+
+import fcntl
+from contextlib import contextmanager
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cores(tmp_path_factory):
+    """`with cores(alone=True)` for what takes all cores for seconds, `with cores()` for what is held to a time: the
+    test processes run beside each other, and one's world of 64 ranks must not be the other's late verdict."""
+    path = tmp_path_factory.getbasetemp().parent / "commcheck-cores.lock"
+
+    @contextmanager
+    def held(*, alone=False):
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+
+    return held
