@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -16,7 +16,7 @@ from commcheck.diagnose.match import FLAGGED, Judgement, decided, judge, rules
 from commcheck.errors import UsageError
 from commcheck.model.case import Case, HostFacts
 from commcheck.model.diagnosis import Diagnosis, Fix, Report, Role, Verdict
-from commcheck.model.plan import Place, Plan
+from commcheck.model.plan import Plan
 from commcheck.planner import apply
 from commcheck.probe.agent import Request, look
 from commcheck.runtime.agents import Asking
@@ -190,11 +190,3 @@ def _try(
     progress(f"trying a fix: {fix.text}")
     case = observe(mended, launcher, facts, terms, _silent)
     return replace(fix, verified=judge(case).verdict is Verdict.HEALTHY)
-
-
-def places(names: Iterable[tuple[int, str]], size: int) -> tuple[Place, ...]:
-    """Places by slot from (slot, network namespace) pairs; slots that are not named run here."""
-    by_slot = dict(names)
-    if not by_slot:
-        return ()
-    return tuple(Place(host=by_slot[s], netns=by_slot[s]) if s in by_slot else Place() for s in range(size))

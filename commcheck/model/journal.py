@@ -3,8 +3,6 @@
 A blocked rank cannot speak, but the last phase that it began has already been read.
 """
 
-from typing import Any
-
 import msgspec
 
 from commcheck.model.base import Value
@@ -118,8 +116,3 @@ def decode(line: bytes) -> AnyEvent | None:
         return _decoder.decode(line)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None
-
-
-def as_json(value: Any) -> bytes:
-    """Encode any value of the model."""
-    return msgspec.json.encode(value)

@@ -18,7 +18,6 @@ _LIMITS = {
     "core": resource.RLIMIT_CORE,
     "stack": resource.RLIMIT_STACK,
 }
-LIMIT_NAMES: tuple[str, ...] = tuple(_LIMITS)
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
