@@ -22,6 +22,7 @@ from commcheck.probe.agent import Request, look
 from commcheck.runtime.agents import Asking
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms, Watch, refuse_unplaced
+from commcheck.runtime.world import RunningWorld
 
 FIXES_TRIED = 6
 """Fixes tried per report at most; each costs a world."""
@@ -29,7 +30,7 @@ DIAGNOSES_MENDED = 3
 """Root diagnoses whose fixes are tried, best first."""
 
 
-def _silent(_: str) -> None:
+def _silent(_: object) -> None:
     """Progress that nobody wants to see."""
 
 
@@ -43,16 +44,18 @@ def preflight(
     progress: Callable[[str], None] = _silent,
     first: Callable[[Report], None] | None = None,
     keep: Callable[[Case], None] | None = None,
+    heard: Callable[[RunningWorld], None] = _silent,
 ) -> Report:
     """Form the world of `plan`, check it phase by phase, diagnose, try the fixes.
 
     `launcher`: a warm one to use again; else one is started and ended here. `first` is called with the report as it
-    stands before the fixes are tried, seconds earlier than the return; `keep` with all evidence. Raises UsageError and LaunchError."""
+    stands before the fixes are tried, seconds earlier than the return; `keep` with all evidence; `heard` whenever the ranks of a world
+    (also of one in which a fix is tried) have come further. Raises UsageError and LaunchError."""
     begin = time.monotonic()
     if launcher is None:
         with Launcher(plan.base_environment or None) as own:
-            return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, keep, begin)
-    return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, keep, begin)
+            return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, keep, heard, begin)
+    return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, keep, heard, begin)
 
 
 def _preflight(
@@ -64,6 +67,7 @@ def _preflight(
     progress: Callable[[str], None],
     first: Callable[[Report], None] | None,
     keep: Callable[[Case], None] | None,
+    heard: Callable[[RunningWorld], None],
     begin: float,
 ) -> Report:
     launcher.begin()
@@ -71,7 +75,7 @@ def _preflight(
     facts = host_facts(plan)
     progress("importing torch")
     rules()  # read while the other process imports torch, and not when a verdict is waited for
-    case = observe(plan, launcher, facts, terms, progress)
+    case = observe(plan, launcher, facts, terms, progress, heard=heard)
     if keep is not None:
         keep(case)
     judgement = judge(case)
@@ -88,7 +92,7 @@ def _preflight(
     if first is not None:
         first(report)
     if try_fixes:
-        tried = with_tried_fixes(plan, launcher, facts, judgement, terms, progress)
+        tried = with_tried_fixes(plan, launcher, facts, judgement, terms, progress, heard)
         report = replace(report, diagnoses=tried, seconds=round(time.monotonic() - begin, 3))
     return report
 
@@ -121,10 +125,11 @@ def observe(
     terms: Terms,
     progress: Callable[[str], None],
     decides: Callable[[Case], bool] = decided,
+    heard: Callable[[RunningWorld], None] = _silent,
 ) -> Case:
     """Run one world and return all evidence about it. `decides`: whether the evidence so far is enough."""
     with launcher.start(plan) as world:
-        case = Watch(world, facts, decides, terms, progress).run()
+        case = Watch(world, facts, decides, terms, progress, heard).run()
     refuse_unplaced(case)
     return case
 
@@ -136,6 +141,7 @@ def with_tried_fixes(
     judgement: Judgement,
     terms: Terms,
     progress: Callable[[str], None],
+    heard: Callable[[RunningWorld], None] = _silent,
 ) -> tuple[Diagnosis, ...]:
     """The diagnoses with `verified` filled in: each fix that only changes settings is applied to the same world."""
     left = FIXES_TRIED
@@ -155,7 +161,7 @@ def with_tried_fixes(
                     _untried(fix, "another fix worked" if worked else f"{FIXES_TRIED} fixes were tried already")
                 )
                 continue
-            tried = _try(fix, plan, launcher, facts, terms, progress)
+            tried = _try(fix, plan, launcher, facts, terms, progress, heard)
             left -= tried.verified is not None
             worked = tried.verified is True
             fixes.append(tried)
@@ -180,6 +186,7 @@ def _try(
     facts: tuple[HostFacts, ...],
     terms: Terms,
     progress: Callable[[str], None],
+    heard: Callable[[RunningWorld], None],
 ) -> Fix:
     if not fix.changes_settings_only:
         return _untried(fix, "")
@@ -188,5 +195,5 @@ def _try(
     except UsageError as e:
         return replace(fix, not_tried=str(e))
     progress(f"trying a fix: {fix.text}")
-    case = observe(mended, launcher, facts, terms, _silent)
+    case = observe(mended, launcher, facts, terms, _silent, heard=heard)
     return replace(fix, verified=judge(case).verdict is Verdict.HEALTHY)

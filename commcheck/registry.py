@@ -42,3 +42,9 @@ def exported(package: str, constant: str, kind: type[T]) -> tuple[T, ...]:
             raise TypeError(f"{module.__name__}.{constant} is not a {kind.__name__}")
         found.append(value)
     return tuple(found)
+
+
+def rank_faults() -> tuple[str, ...]:
+    """The names of the faults that a rank's own program can make, from their files: importing one would import torch."""
+    folder = os.path.join(os.path.dirname(__file__), "worker", "faults")
+    return tuple(sorted(f[:-3].replace("_", "-") for f in os.listdir(folder) if f.endswith(".py") and f[0] != "_"))

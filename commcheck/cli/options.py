@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from commcheck.errors import UsageError
 from commcheck.model.plan import FaultAt
+from commcheck.registry import rank_faults
 
 T = TypeVar("T")
 
@@ -61,13 +62,7 @@ def fault(text: str) -> FaultAt:
 
     if phase and phase not in PHASES:
         raise UsageError(f"--inject {text}: no phase {phase!r}; phases are {', '.join(PHASES)}")
-    known = fault_names()
+    known = rank_faults()
     if name not in known:
         raise UsageError(f"--inject {text}: no fault {name!r}; faults are {', '.join(known)}")
     return FaultAt(name=name, phase=phase or "verify", argument=argument)
-
-
-def fault_names() -> tuple[str, ...]:
-    """The faults that a rank can make, from their files (importing one would import torch)."""
-    folder = os.path.join(os.path.dirname(os.path.dirname(__file__)), "worker", "faults")
-    return tuple(sorted(f[:-3].replace("_", "-") for f in os.listdir(folder) if f.endswith(".py") and f[0] != "_"))

@@ -21,6 +21,7 @@ from commcheck.model.case import Case
 from commcheck.model.diagnosis import Report
 from commcheck.model.plan import FaultAt, Place, Plan
 from commcheck.planner import LAUNCHER_VARIABLES, check_size, local_plan
+from commcheck.system.ports import held_port
 
 T = TypeVar("T")
 
@@ -178,15 +179,6 @@ def plan(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Plan]
             faults=faults,
             store_seconds=args.timeout,
         )
-
-
-@contextlib.contextmanager
-def held_port() -> Iterator[int]:
-    """A free port, bound but not listened on: the store may bind it too (both allow reuse), no other program gets it."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("", 0))
-        yield int(holder.getsockname()[1])
 
 
 def here() -> str:

@@ -79,12 +79,14 @@ class Watch:
         judge: Judge,
         terms: Terms,
         progress: Callable[[str], None],
+        heard: Callable[[RunningWorld], None],
     ) -> None:
         self._world = world
         self._hosts = hosts
         self._judge = judge
         self._terms = terms
         self._progress = progress
+        self._heard = heard
         self._seen = Seen()
         self._said: set[Phase] = set()
         self._first_failure: float | None = None
@@ -95,6 +97,7 @@ class Watch:
         """Watch, and end the world. Returns all evidence."""
         world = self._world
         quiet = QUIET
+        self._heard(world)
         while not self._over():
             if world.seconds > self._terms.deadline:
                 self._look()
@@ -195,7 +198,8 @@ class Watch:
         return time.monotonic() - self._world.last_event > max((PHASE_PATIENCE[p] for p in phases), default=0.0)
 
     def _tell(self) -> None:
-        """Say once when the whole world has come through a phase."""
+        """Something was heard: pass it on, and say once when the whole world has come through a phase."""
+        self._heard(self._world)
         for phase in Phase:
             if phase in self._said:
                 continue
