@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 
 from commcheck.lab.fault import Fault
-from commcheck.lab.faults.firewall import blocked
+from commcheck.lab.faults.each import addresses, on_each_host
+from commcheck.lab.faults.firewall import barrier
+from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import HostFault
 
@@ -22,22 +23,10 @@ class Drop(HostFault, frozen=True, tag="drop"):
     loopback: bool = False
 
 
-@contextmanager
-def make(lab: Lab, spec: Drop) -> Iterator[None]:
-    """Load the rule on each of the hosts."""
-    source = ", ".join(lab[i].address for i in spec.source)
-    with ExitStack() as stack:
-        for number in spec.hosts:
-            stack.enter_context(
-                blocked(
-                    lab[number],
-                    "drop",
-                    ports=spec.ports,
-                    source=f"{{ {source} }}" if source else "",
-                    loopback=spec.loopback,
-                )
-            )
-        yield
+@on_each_host
+def make(lab: Lab, host: Host, spec: Drop) -> AbstractContextManager[None]:
+    """Load the rule."""
+    return barrier(host, "drop", ports=spec.ports, sources=addresses(lab, spec.source), loopback=spec.loopback)
 
 
 FAULT = Fault(spec=Drop, make=make, leads_to=("port-dropped", "data-ports-dropped", "one-way-blocked", "partition"))

@@ -1,93 +1,89 @@
 """A firewall that swallows or rejects packets that arrive at a host, or sends connections elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 
 from commcheck.lab.host import Host, Space
 
 _TABLES = count(1)
+SYN = "tcp flags & (fin | syn | rst | ack) == syn"
 ACTIONS = {"drop": "drop", "reject": "reject with tcp reset"}
 
 
-def rules(
-    table: str,
+@contextmanager
+def chain(
+    space: Space, rules: Sequence[str], *, family: str = "inet", hook: str = "filter hook input"
+) -> Iterator[str]:
+    """A table of its own with one chain of `rules` is in force in `space`. Gives its name."""
+    name = f"commcheck{next(_TABLES)}"
+    lines = "\n".join(rules)
+    space.nft(f"table {family} {name} {{\n chain one {{\n type {hook} priority 0; policy accept;\n{lines}\n }}\n}}\n")
+    try:
+        yield name
+    finally:
+        space.nft(f"delete table {family} {name}\n")
+
+
+def matching(*, ports: str = "", sources: Sequence[str] = (), loopback: bool = False, new: bool = True) -> list[str]:
+    """What the packets are that a rule is about, as nft writes it: one line per address family. Pure.
+
+    `ports`: to these TCP ports ("29500", "!= 29500", "{ 1-100 }"; default all). `sources`: from these addresses alone.
+    `loopback`: also what the host sends to itself, as with rules that forget that interface. `new`: only what opens a
+    connection."""
+    # Only what a peer starts: the answers to a connection that the host itself opened still arrive, as with
+    # the stateful firewalls that hosts really have, so "one direction only" means who may connect to whom.
+    # Not by "ct state new": a connection that is older than the rule is new to it, and would be cut.
+    what = f"tcp dport {ports}" if ports else "meta l4proto tcp"
+    rest = [what, *([SYN] if new else [])]
+    where = [] if loopback else ["iifname != lo"]
+    if not sources:
+        return [" ".join(where + rest)]
+    lines = []
+    for family in ("ip", "ip6"):
+        own = [source for source in sources if (":" in source) == (family == "ip6")]
+        if own:
+            lines.append(" ".join([*where, f"{family} saddr {{ {', '.join(own)} }}", *rest]))
+    return lines
+
+
+@contextmanager
+def barrier(
+    space: Space,
     action: str,
     *,
     ports: str = "",
-    source: str = "",
-    family: str = "ip",
-    protocol: str = "tcp",
+    sources: Sequence[str] = (),
     loopback: bool = False,
-) -> str:
-    """The nft text of one table with one rule. Pure.
-
-    `ports` is an nft expression: "29500", "!= 29500", "{ 1-100 }"; `source` an address; empty means any. `loopback`:
-    it also holds for what the host sends to itself, as with rules that forget that interface."""
-    parts = [] if loopback else ["iifname != lo"]
-    parts += [f"{family} saddr {source}"] if source else []
-    parts.append(f"{protocol} dport {ports}" if ports else f"meta l4proto {protocol}")
-    # Only what a peer starts: the answers to a connection that the host itself opened still arrive, as with
-    # the stateful firewalls that hosts really have, so "one direction only" means who may connect to whom.
-    parts.append("ct state new")
-    return _table(table, f"{' '.join(parts)} counter {ACTIONS[action]}")
-
-
-def _table(name: str, rule: str) -> str:
-    return f"""table inet {name} {{
-        chain input {{
-            type filter hook input priority 0; policy accept;
-            {rule}
-        }}
-    }}
-    """
+    new: bool = True,
+) -> Iterator[None]:
+    """TCP packets to `space` meet `action` ("drop": silence, "reject": a reset); which ones: see `matching`."""
+    which = matching(ports=ports, sources=sources, loopback=loopback, new=new)
+    with chain(space, [f"{line} counter {ACTIONS[action]}" for line in which]):
+        yield
 
 
 @contextmanager
 def blocked(
     space: Space, action: str = "drop", *, ports: str = "", source: str = "", loopback: bool = False
 ) -> Iterator[None]:
-    """New TCP connections to `space` meet `action` ("drop": silence, "reject": a reset) while this is open.
-
-    `ports`: which ones, as nft writes it (default all); `source`: only from this address, or from "{ several }".
-    `loopback`: the host's own connections to itself too."""
-    table = f"commcheck{next(_TABLES)}"
-    family = "ip6" if ":" in source else "ip"
-    space.nft(rules(table, action, ports=ports, source=source, family=family, loopback=loopback))
-    try:
+    """`barrier` to new connections; `source`: an address, or an nft set of them."""
+    with barrier(
+        space, action, ports=ports, sources=source.strip("{ }").split(", ") if source else (), loopback=loopback
+    ):
         yield
-    finally:
-        space.nft(f"delete table inet {table}\n")
 
 
 @contextmanager
 def one_way(host: Host, peer: Host, action: str = "drop") -> Iterator[None]:
-    """Not one packet of `peer` arrives at `host`, while those of `host` still arrive at `peer`.
-
-    Unlike `blocked` this has no memory of connections: answers are swallowed as well."""
-    table = f"commcheck{next(_TABLES)}"
-    family = "ip6" if ":" in peer.address else "ip"
-    host.nft(_table(table, f"{family} saddr {peer.address} meta l4proto tcp {ACTIONS[action]}"))
-    try:
+    """Not one packet of `peer` arrives at `host`, while those of `host` still arrive at `peer`."""
+    with barrier(host, action, sources=[peer.address], new=False):
         yield
-    finally:
-        host.nft(f"delete table inet {table}\n")
 
 
 @contextmanager
 def redirected(host: Host, address: str, port: int, to: str, to_port: int) -> Iterator[None]:
     """Connections that `host` opens to `address` and `port` end at `to` and `to_port`, as with a transparent proxy."""
-    table = f"commcheck{next(_TABLES)}"
-    host.nft(
-        f"""table ip {table} {{
-            chain output {{
-                type nat hook output priority -100; policy accept;
-                ip daddr {address} tcp dport {port} dnat to {to}:{to_port}
-            }}
-        }}
-        """
-    )
-    try:
+    rule = f"ip daddr {address} tcp dport {port} dnat to {to}:{to_port}"
+    with chain(host, [rule], family="ip", hook="nat hook output"):
         yield
-    finally:
-        host.nft(f"delete table ip {table}\n")

@@ -1,27 +1,41 @@
-"""A path that swallows large packets and says nothing: the switch's port has a smaller MTU than the hosts."""
+"""A path swallows large packets and says nothing."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from commcheck.lab.fault import Fault
+from commcheck.lab.faults.cables import cable
+from commcheck.lab.faults.each import on_each_host
+from commcheck.lab.faults.layers import link
 from commcheck.lab.host import Host
-from commcheck.lab.network import port
+from commcheck.lab.lab import Lab
+from commcheck.model.fault import HostFault
 
-FULL_MTU = 1500
+
+class Mtu(HostFault, frozen=True, tag="mtu"):
+    """Frames of `hosts` above `mtu` bytes are lost in the cable of `interface`: its other end has a smaller MTU."""
+
+    mtu: int = 1400
+    interface: str = "eth0"
 
 
 @contextmanager
-def mismatch(host: Host, mtu: int = 1400, wire: int = 0) -> Iterator[None]:
+def mismatch(host: Host, mtu: int = 1400, interface: str = "eth0") -> Iterator[None]:
     """Frames of `host` above `mtu` are lost in the switch's port, without an ICMP message.
 
     Large segments are cut in the host (gso_max_segs 1): virtual links would otherwise carry a segment of 64 KiB
     past every MTU, which no real cable does."""
-    name = port(wire, host.number)
-    interface = host.wires[wire].name
-    before = host.command(["cat", f"/proc/{host.pid}/root/sys/class/net/{interface}/mtu"]).strip()
-    host.ip("link", "set", "dev", interface, "gso_max_segs", "1")
-    host.switch.ip("link", "set", "dev", name, "mtu", str(mtu))
-    try:
+    space, port = cable(host, interface)
+    with link(host, interface, "gso_max_segs", "1"), link(space, port, "mtu", str(mtu)):
         yield
-    finally:
-        host.switch.ip("link", "set", "dev", name, "mtu", before)
-        host.ip("link", "set", "dev", interface, "gso_max_segs", "65535")
+
+
+@on_each_host
+def make(_: Lab, host: Host, spec: Mtu) -> AbstractContextManager[None]:
+    """Lower the MTU of the other end."""
+    return mismatch(host, spec.mtu, spec.interface)
+
+
+FAULT = Fault(spec=Mtu, make=make, leads_to=("mtu-mismatch",))

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from commcheck.lab.faults.firewall import rules
+from commcheck.lab.faults.firewall import chain
 from commcheck.lab.host import Host
+
+NO_NAMES = "127.0.0.1 localhost\n::1 localhost\n"
+"""A hosts file that knows no host."""
 
 
 @contextmanager
@@ -19,24 +22,23 @@ def file_with(host: Host, file: str, text: str) -> Iterator[None]:
         path.write_text(before, encoding="utf-8")
 
 
-def entry(host: Host, name: str, address: str | None) -> str:
-    """The host's hosts file with `name` at `address`, or without it."""
-    lines = host.path("/etc/hosts").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if name not in line.split()[1:]]
+def entry(text: str, name: str, address: str | None) -> str:
+    """A hosts file's text with `name` at `address`, or without it. Pure."""
+    kept = [line for line in text.splitlines() if name not in line.split()[1:]]
     return "\n".join(kept + ([f"{address} {name}"] if address else [])) + "\n"
 
 
 @contextmanager
 def unresolvable(host: Host, name: str) -> Iterator[None]:
     """`host` cannot resolve `name`."""
-    with file_with(host, "/etc/hosts", entry(host, name, None)):
+    with file_with(host, "/etc/hosts", entry(host.path("/etc/hosts").read_text(encoding="utf-8"), name, None)):
         yield
 
 
 @contextmanager
 def resolves_to(host: Host, name: str, address: str) -> Iterator[None]:
     """`name` is `address` for `host`."""
-    with file_with(host, "/etc/hosts", entry(host, name, address)):
+    with file_with(host, "/etc/hosts", entry(host.path("/etc/hosts").read_text(encoding="utf-8"), name, address)):
         yield
 
 
@@ -56,17 +58,11 @@ def silent_resolver(*hosts: Host, hosts_files: bool = False) -> Iterator[None]:
     dropped packets, and the look-up would fail at once."""
     if not hosts:
         return
-    switch = hosts[0].switch
-    for protocol in ("udp", "tcp"):
-        switch.nft(rules(f"resolver_{protocol}", "drop", ports="53", protocol=protocol))
     with ExitStack() as stack:
+        stack.enter_context(chain(hosts[0].switch, ["meta l4proto { tcp, udp } th dport 53 counter drop"]))
         for host in hosts:
             text = f"nameserver {host.wires[0].gateway}\n"
             stack.enter_context(file_with(host, "/etc/resolv.conf", text))
             if not hosts_files:
-                stack.enter_context(file_with(host, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"))
-        try:
-            yield
-        finally:
-            for protocol in ("udp", "tcp"):
-                switch.nft(f"delete table inet resolver_{protocol}\n")
+                stack.enter_context(file_with(host, "/etc/hosts", NO_NAMES))
+        yield

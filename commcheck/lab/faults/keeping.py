@@ -1,0 +1,50 @@
+"""What the kernel forgets when an interface goes down or loses its addresses, put back afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from commcheck.lab.host import Space
+
+
+@contextmanager
+def addresses_and_routes(space: Space, device: str) -> Iterator[None]:
+    """Whatever happens to `device` meanwhile: its addresses, and all routes of `space`, are as before afterwards.
+
+    Leave this after the device is up again: the kernel takes no route through one that is down."""
+    addresses, routes = _addresses(space, device), _routes(space)
+    try:
+        yield
+    finally:
+        there = _addresses(space, device)
+        if there != addresses:
+            for item in there:
+                space.ip("addr", "del", item.split()[0], "dev", device)
+            for item in addresses:
+                space.ip("addr", "add", *item.split(), "dev", device)
+        for family, lines in routes.items():
+            now = _routes(space)[family]
+            for line in lines:
+                if line not in now:
+                    space.ip(family, "route", "add", *line.split())
+
+
+def _addresses(space: Space, device: str) -> list[str]:
+    """The addresses, in order, as `ip addr add` takes them."""
+    return [_address(info) for info in json.loads(space.ip("-j", "addr", "show", "dev", device))[0]["addr_info"]]
+
+
+def _address(info: dict[str, Any]) -> str:
+    parts = [f"{info['local']}/{info['prefixlen']}"]
+    parts += ["broadcast", info["broadcast"]] if "broadcast" in info else []
+    parts += ["scope", info["scope"]]
+    parts += ["proto", info["protocol"]] if "protocol" in info else []
+    return " ".join([*parts, "nodad"] if info.get("nodad") else parts)
+
+
+def _routes(space: Space) -> dict[str, list[str]]:
+    """The routes of the main table by family. Those of the local table come and go with their addresses."""
+    return {family: space.ip(family, "route", "show").splitlines() for family in ("-4", "-6")}

@@ -1,0 +1,34 @@
+"""Connections end somewhere else than their address says, as with a transparent proxy."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from commcheck.lab.fault import Fault
+from commcheck.lab.faults import each, firewall
+from commcheck.lab.faults.each import on_each_host
+from commcheck.lab.host import Host
+from commcheck.lab.lab import Lab
+from commcheck.model.fault import HostFault
+
+
+class Redirect(HostFault, frozen=True, tag="redirect"):
+    """Connections that `hosts` open to `address` and `port` end at `to` and `to_port`.
+
+    Addresses are IPv4; {h1} is the one of host 1, {h1.eth1} the one of its interface eth1."""
+
+    address: str
+    port: int
+    to: str
+    to_port: int
+
+
+@on_each_host
+def make(lab: Lab, host: Host, spec: Redirect) -> AbstractContextManager[None]:
+    """Load the rule."""
+    return firewall.redirected(
+        host, each.address(lab, spec.address), spec.port, each.address(lab, spec.to), spec.to_port
+    )
+
+
+FAULT = Fault(spec=Redirect, make=make, leads_to=("wrong-service-on-port",))
