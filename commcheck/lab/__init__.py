@@ -1,6 +1,6 @@
 """Virtual hosts on one Linux machine, and faults of host and network to make there (needs root).
 
-`Lab(hosts=4)` gives hosts that differ as real ones do: each has its own interfaces, routes, firewall, host name,
+`Lab(Topology(hosts=4))` gives hosts that differ as real ones do: each has its own interfaces, routes, firewall, host name,
 /etc/hosts, /etc/resolv.conf and /sys. They are anonymous namespaces held open by small processes that die with
 us, so that nothing has to be cleaned up, whichever way we end. Faults are context managers in `lab.faults`.
 

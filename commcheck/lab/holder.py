@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
+CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00000080, 0x00020000, 0x04000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
@@ -40,9 +40,10 @@ def die_with(parent: int) -> None:
         os._exit(0)
 
 
-def mount(source: str, target: str, kind: str, flags: int) -> None:
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount, or raise OSError."""
-    check(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), None), f"mount {target}")
+    done = libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode() or None)
+    check(done, f"mount {target}")
 
 
 def private_files(files: dict[str, str]) -> None:
@@ -65,6 +66,21 @@ def private_files(files: dict[str, str]) -> None:
         os.close(groups)
 
 
+def own_shm(size: int) -> None:
+    """Give this mount namespace a /dev/shm of its own, with room for `size` bytes."""
+    mount(
+        "commcheck-lab", os.path.realpath(Path("/dev", "shm")), "tmpfs", MS_NOSUID | MS_NODEV, f"size={size},mode=1777"
+    )
+
+
+def shift_clocks(seconds: int) -> None:
+    """Let the monotonic clocks of those who enter be ahead by `seconds`: a host that has been up for longer.
+
+    It holds for processes that enter `time_for_children`; the offsets can be set until the first one does."""
+    check(libc.unshare(CLONE_NEWTIME), "unshare the clocks")
+    Path("/proc/self/timens_offsets").write_text(f"monotonic {seconds} 0\nboottime {seconds} 0\n", encoding="ascii")
+
+
 def set_sysctls(values: dict[str, str]) -> None:
     """Write below /proc/sys, which shows the network namespace of the process that opens it."""
     for name, value in values.items():
@@ -82,6 +98,10 @@ def hold(host: dict[str, Any], keeper: int, ready: int) -> NoReturn:
         name = host["name"].encode()
         check(libc.sethostname(name, len(name)), "sethostname")
         private_files(host["files"])
+        if host["shm"] is not None:
+            own_shm(host["shm"])
+        if host["uptime"]:
+            shift_clocks(host["uptime"])
         set_sysctls(host["sysctls"])
         os.write(ready, b"ok\n")
         os.close(ready)

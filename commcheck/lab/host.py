@@ -86,7 +86,8 @@ class Space:
 
 
 class Host(Space):
-    """A virtual host. Made by `Lab`; `number` counts from 0 and gives the name and the addresses."""
+    """A virtual host. Made by `Lab`; `number` counts from 0 and gives the name and the addresses. `wires`: its interfaces
+    that lead to others, in the order of the topology's networks (those that it is not on are left out)."""
 
     def __init__(self, name: str, pid: int, number: int, wires: tuple[Wire, ...], switch: Space) -> None:
         super().__init__(name, pid)
@@ -100,13 +101,20 @@ class Host(Space):
 
     @property
     def address(self) -> str:
-        """The host's address on eth0: IPv4 where it has one."""
+        """The host's address on its first network: IPv4 where it has one."""
         return self.wires[0].address(self.number)
 
     @property
     def address6(self) -> str:
-        """The host's IPv6 address on eth0, or nothing."""
+        """The host's IPv6 address on its first network, or nothing."""
         return self.wires[0].address6(self.number)
+
+    def address_on(self, interface: str) -> str:
+        """The host's address on one of its interfaces: IPv4 where it has one. Raises LaunchError for an unknown one."""
+        for wire in self.wires:
+            if wire.name == interface:
+                return wire.address(self.number)
+        raise LaunchError(f"{self.name} has no {interface} (it has {', '.join(wire.name for wire in self.wires)})")
 
     def place(self) -> Place:
         """Where a rank is to run that shall live on this host.

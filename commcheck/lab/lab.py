@@ -1,71 +1,56 @@
 """The lab: build the hosts and the networks between them, and take them away."""
 
-import json
-import os
-import select
-import subprocess
-import sys
+from __future__ import annotations
+
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from commcheck.errors import LaunchError
+from commcheck.lab import netlink
 from commcheck.lab.host import Host, Space
-from commcheck.lab.network import Extras, Wire, host_batch, hosts_file, switch_batch
+from commcheck.lab.keeper import Keeper
+from commcheck.lab.network import forwarding, hosts_file, names, wires
 from commcheck.lab.requirements import missing_requirement
+from commcheck.lab.validity import require_valid
 from commcheck.model.plan import Place
-
-KEEPER_SECONDS = 10.0
-"""The longest that the keeper may take to hold all namespaces, or to end."""
+from commcheck.model.topology import Topology
 
 SYSCTLS = {
     # IPv6 addresses are usable at once instead of after duplicate address detection.
     "net.ipv6.conf.all.accept_dad": "0",
     "net.ipv6.conf.default.accept_dad": "0",
     "net.ipv6.conf.default.router_solicitations": "0",
+    # What one world learnt of a path must not shape the next one.
+    "net.ipv4.tcp_no_metrics_save": "1",
 }
+
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+CABLES = dict.fromkeys((f"net.bridge.bridge-nf-call-{name}tables" for name in ("ip", "ip6", "arp")), "0")
+"""A bridge is a cable: its frames do not pass the firewall of the switch's IP layer, whatever the machine's default."""
+
+TWO_HOSTS = Topology()
 
 NO_RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
 """The default resolv.conf: nobody listens there, so a look-up that no hosts file answers fails at once."""
 
 
 class Lab:
-    """N virtual hosts, `h0` to `h(N-1)`, joined by a bridge. Use as a context manager, from a thread that outlives it.
+    """The virtual hosts of a topology, `h0` to `h(N-1)`, and the networks between them. Use as a context manager.
 
-    `subnet` and `subnet6`: the addresses of eth0 (host i gets number 10+i; either may be None). `second`: a second
-    network, eth1. `names`: each hosts file knows every host. `docker0`, `down`, `bare`, `gateway`: see
-    `commcheck.lab.network.Extras`."""
+    Raises UsageError for a topology that contradicts itself; entering raises LaunchError where it cannot be built."""
 
-    def __init__(
-        self,
-        hosts: int = 2,
-        *,
-        subnet: str | None = "10.77.0.0/24",
-        subnet6: str | None = None,
-        second: str | None = None,
-        names: bool = True,
-        docker0: bool = False,
-        down: str = "",
-        bare: str = "",
-        gateway: bool = False,
-    ) -> None:
-        if hosts < 1 or not (subnet or subnet6):
-            raise LaunchError("a lab needs at least one host and one subnet")
-        wires = [Wire(name="eth0", bridge="br0", subnet=subnet, subnet6=subnet6)]
-        if second:
-            wires.append(Wire(name="eth1", bridge="br1", subnet=second))
-        self.wires = tuple(wires)
-        self.extras = Extras(docker0=docker0, down=down, bare=bare, gateway=gateway)
-        self.names = {f"h{i}": self.wires[0].address(i) for i in range(hosts)}
+    def __init__(self, topology: Topology = TWO_HOSTS) -> None:
+        require_valid(topology)
+        self.topology = topology
+        self.names = names(topology)
         self.hosts: tuple[Host, ...] = ()
-        self._write_names = names
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
 
     @property
     def switch(self) -> Space:
-        """The namespace of the bridges: neutral ground between the hosts."""
+        """The namespace of the bridges and routers: neutral ground between the hosts."""
         if self._keeper is None:
             raise LaunchError("the lab is not open")
         return Space("switch", self._keeper.pid)
@@ -106,43 +91,33 @@ class Lab:
             host.stop_programs()
         self.hosts = ()
         keeper, self._keeper = self._keeper, None
-        if keeper is None:
-            return
-        with suppress(subprocess.TimeoutExpired, BrokenPipeError):
-            keeper.communicate(timeout=KEEPER_SECONDS)  # closes its input: it ends its holders and itself
-        if keeper.poll() is None:
-            keeper.kill()
-            keeper.communicate()
+        if keeper is not None:
+            keeper.close()
 
     def _build(self) -> None:
-        text = hosts_file(self.names if self._write_names else {})
-        files = {"/etc/hosts": text, "/etc/resolv.conf": NO_RESOLVER}
-        spec = {
-            "parent": os.getpid(),
-            "sysctls": SYSCTLS,
-            "hosts": [{"name": name, "files": files, "sysctls": SYSCTLS} for name in self.names],
-        }
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("holder.py")), json.dumps(spec)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={},
-        )  # fmt: skip
-        answer = self._answer(self._keeper, self._keeper.stdout)
-        if answer["errors"]:
-            raise LaunchError("the lab could not be built: " + "; ".join(answer["errors"]))
-        pids: list[int] = answer["pids"]
+        topology = self.topology
+        router = forwarding(topology)
+        sysctls = SYSCTLS | CABLES | dict.fromkeys(FORWARDING, "1" if router else "0")
+        self._keeper = keeper = Keeper(sysctls, [self._held(number) for number in range(topology.hosts)])
+        netlink.load()  # while the keeper starts
+        keeper.wait()
         switch = self.switch
-        switch.command(["ip", "-batch", "-"], switch_batch(self.wires, pids, self.extras))
-        self.hosts = tuple(Host(f"h{i}", pid, i, self.wires, switch) for i, pid in enumerate(pids))
+        switch.inside(partial(netlink.build_switch, topology, keeper.pids))
+        if router:
+            switch.nft(router)
+        self.hosts = tuple(Host(f"h{i}", pid, i, wires(topology, i), switch) for i, pid in enumerate(keeper.pids))
         for host in self.hosts:
-            host.command(["ip", "-batch", "-"], host_batch(self.wires, host.number, self.extras))
+            host.inside(partial(netlink.build_host, topology, host.number))
 
-    @staticmethod
-    def _answer(keeper: "subprocess.Popen[bytes]", stdout: IO[bytes] | None) -> dict[str, Any]:
-        ready = stdout is not None and select.select([stdout], [], [], KEEPER_SECONDS)[0]
-        line = stdout.readline() if stdout is not None and ready else b""
-        if not line:
-            keeper.kill()
-            _, said = keeper.communicate()
-            raise LaunchError(f"the lab's keeper did not start: {said.decode(errors='replace').strip() or 'silence'}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    def _held(self, number: int) -> dict[str, Any]:
+        """What the holder of a host is told."""
+        topology = self.topology
+        text = hosts_file(self.names if topology.names else {})
+        uptimes = dict(enumerate(topology.uptimes))
+        return {
+            "name": f"h{number}",
+            "files": {"/etc/hosts": text, "/etc/resolv.conf": NO_RESOLVER},
+            "sysctls": SYSCTLS,
+            "shm": topology.shm,
+            "uptime": uptimes.get(number, 0),
+        }

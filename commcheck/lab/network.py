@@ -1,21 +1,39 @@
-"""The addresses of a lab, and the `ip -batch` text that makes its links. Pure: text in, text out."""
+"""The addresses of a lab: which interfaces each host of a topology has, and how they are joined. Pure."""
+
+from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_network
 
 from commcheck.model.base import Value
+from commcheck.model.topology import Kind, Network, Topology
+
+Subnet = IPv4Network | IPv6Network
 
 FIRST_HOST = 10  # host 0 is .10, so that the numbers below are free for the switch and for faults
 SWITCH = 1
 DOCKER_ADDRESS = "172.17.0.1/16"  # Docker's default: the same on every host, and of no use between hosts
+DOWN_SUBNET = "10.99.0.0/24"  # of the interface that has an address and is down
+FULL_MTU = 1500
+OVERLAYS = ("vlan", "vxlan")
+ROUTED_BITS = {4: 24, 6: 64}  # the prefix of each host's own subnet, by IP version
+TUNNEL_BYTES = {4: 50, 6: 70}  # what VXLAN adds to a packet, by the carrier's IP version
+NAT_BRIDGE = "nat0"
 
 
 class Wire(Value, frozen=True):
-    """A network that joins all hosts: interface `name` on each host, bridge `bridge` in the switch."""
+    """One interface of one host. `bridge`: what its cable is plugged into, in the switch; empty: into the router itself,
+    or there is no cable (an overlay). `over`: an overlay's carrier. `mtu`: bytes."""
 
     name: str
+    kind: Kind
+    network: int  # its place in Topology.networks
     bridge: str
     subnet: str | None
     subnet6: str | None = None
+    over: str = ""
+    tag: int = 0
+    mtu: int = FULL_MTU
+    nat: bool = False  # the first network of a host behind an address-translating router
 
     def address(self, host: int) -> str:
         """The IPv4 address (the IPv6 one where there is no IPv4) of host number `host`."""
@@ -28,65 +46,110 @@ class Wire(Value, frozen=True):
 
     @property
     def gateway(self) -> str:
-        """The switch's own address."""
+        """The address of the switch or router."""
         return str(self.interfaces(SWITCH)[0].ip)
 
+    @property
+    def cable(self) -> bool:
+        """It has a port in the switch."""
+        return self.kind not in OVERLAYS
+
     def interfaces(self, number: int) -> list[IPv4Interface | IPv6Interface]:
-        """Address `number` of each of the wire's subnets, IPv4 first."""
+        """Address `number` of each of its subnets, IPv4 first."""
         made: list[IPv4Interface | IPv6Interface] = []
         for subnet in (self.subnet, self.subnet6):
             if subnet:
-                network: IPv4Network | IPv6Network = ip_network(subnet)
+                network: Subnet = ip_network(subnet)
                 text = f"{network.network_address + number}/{network.prefixlen}"
                 made.append(IPv4Interface(text) if network.version == 4 else IPv6Interface(text))
         return made
 
 
-class Extras(Value, frozen=True):
-    """Further interfaces of every host, each as real machines have them."""
-
-    docker0: bool = False  # a bridge with the same address everywhere
-    down: str = ""  # name of an interface that has an address and is down
-    bare: str = ""  # name of an interface that is up and has no address
-    gateway: bool = False  # a default route through the switch, which forwards nothing
+def members(topology: Topology, network: Network) -> tuple[int, ...]:
+    """The numbers of the hosts that are on a network."""
+    return network.hosts or tuple(range(topology.hosts))
 
 
-def switch_batch(wires: tuple[Wire, ...], pids: list[int], extras: Extras) -> str:
-    """Commands for the switch's namespace: the bridges, and one cable to each host."""
-    lines = ["link set dev lo up"]
-    for number, wire in enumerate(wires):
-        lines.append(f"link add name {wire.bridge} type bridge forward_delay 0 mcast_snooping 0")
-        lines += [f"addr add {item} dev {wire.bridge}{_nodad(item)}" for item in wire.interfaces(SWITCH)]
-        lines.append(f"link set dev {wire.bridge} up")
-        for host, pid in enumerate(pids):
-            lines.append(f"link add name {port(number, host)} type veth peer name {wire.name} netns {pid}")
-            lines.append(f"link set dev {port(number, host)} master {wire.bridge} up")
-    for host, pid in enumerate(pids):
-        for mark, name in (("d", extras.down), ("b", extras.bare)):
-            if name:
-                lines.append(f"link add name {mark}{host} type veth peer name {name} netns {pid}")
-                lines.append(f"link set dev {mark}{host} up")
-    return "\n".join(lines) + "\n"
+def wires(topology: Topology, host: int) -> tuple[Wire, ...]:
+    """The interfaces of a host that lead to others, in the topology's order."""
+    made: dict[str, Wire] = {}
+    for index, network in enumerate(topology.networks):
+        if host in members(topology, network):
+            made[network.interface] = _wire(topology, index, host, made)
+    return tuple(made.values())
 
 
-def host_batch(wires: tuple[Wire, ...], host: int, extras: Extras) -> str:
-    """Commands for one host's namespace."""
-    lines = ["link set dev lo up"]
-    for wire in wires:
-        items = wire.interfaces(FIRST_HOST + host)
-        lines += [f"addr add {item}{_broadcast(item)} dev {wire.name}{_nodad(item)}" for item in items]
-        lines.append(f"link set dev {wire.name} up")
-    if extras.docker0:
-        lines.append("link add name docker0 type bridge")
-        lines.append(f"addr add {DOCKER_ADDRESS} dev docker0")
-        lines.append("link set dev docker0 up")
-    if extras.down:
-        lines.append(f"addr add 10.99.0.{FIRST_HOST + host}/24 dev {extras.down}")
-    if extras.bare:
-        lines.append(f"link set dev {extras.bare} addrgenmode none up")
-    if extras.gateway:
-        lines += [f"route add {_everywhere(item)} via {item.ip}" for item in wires[0].interfaces(SWITCH)]
-    return "\n".join(lines) + "\n"
+def _wire(topology: Topology, index: int, host: int, earlier: dict[str, Wire]) -> Wire:
+    network = topology.networks[index]
+    subnet, subnet6, bridge = network.subnet, network.subnet6, f"br{index}"
+    nat = index == 0 and host in topology.nat
+    if nat:
+        subnet, subnet6, bridge = topology.nat_subnet, None, NAT_BRIDGE
+    elif network.kind == "routed":
+        subnet, subnet6, bridge = own_subnet(subnet, host), own_subnet(subnet6, host), ""
+    if network.kind not in OVERLAYS:
+        mtu, over = FULL_MTU, ""
+    else:
+        carrier = earlier[network.over]
+        lost = TUNNEL_BYTES[4 if carrier.subnet else 6] if network.kind == "vxlan" else 0
+        mtu, over, bridge = carrier.mtu - lost, network.over, ""
+    return Wire(
+        name=network.interface, kind=network.kind, network=index, bridge=bridge, subnet=subnet, subnet6=subnet6,
+        over=over, tag=network.tag if over else 0, mtu=network.mtu or mtu, nat=nat,
+    )  # fmt: skip
+
+
+def own_subnet(subnet: str | None, host: int) -> str | None:
+    """The part of a routed network's `subnet` that is host number `host`'s own."""
+    if subnet is None:
+        return None
+    whole: Subnet = ip_network(subnet)
+    bits = ROUTED_BITS[whole.version]
+    first = whole.network_address + (host << (whole.max_prefixlen - bits))
+    return f"{first}/{bits}"
+
+
+def routes(topology: Topology, host: int) -> list[tuple[str, str]]:
+    """A host's routes beyond its own subnets: destination and the router's address."""
+    found: list[tuple[str, str]] = []
+    own = wires(topology, host)
+    for wire in own:
+        network = topology.networks[wire.network]
+        if wire.kind == "routed" and not wire.nat:
+            whole = [subnet for subnet in (network.subnet, network.subnet6) if subnet]
+            found += zip(whole, (str(item.ip) for item in wire.interfaces(SWITCH)), strict=True)
+    if topology.gateway or own[0].nat:
+        found += [("::/0" if item.version == 6 else "0.0.0.0/0", str(item.ip)) for item in own[0].interfaces(SWITCH)]
+    return found
+
+
+def names(topology: Topology) -> dict[str, str]:
+    """The address of each host by its name."""
+    return {f"h{host}": wires(topology, host)[0].address(host) for host in range(topology.hosts)}
+
+
+def forwarding(topology: Topology) -> str:
+    """The nft text of what the switch forwards as a router; empty when it is none, and forwards nothing."""
+    routed = [index for index, network in enumerate(topology.networks) if network.kind == "routed"]
+    if not routed and not topology.nat:
+        return ""
+    rules = ["ct state established,related accept"]
+    rules += [f'iifname "p{index}-*" oifname "p{index}-*" accept' for index in routed]
+    masquerade = ""
+    if topology.nat:
+        rules.append(f'iifname "{NAT_BRIDGE}" accept')
+        masquerade = f"""chain translate {{
+            type nat hook postrouting priority 100; policy accept;
+            ip saddr {topology.nat_subnet} oifname != "{NAT_BRIDGE}" masquerade
+        }}"""
+    return f"""table inet router {{
+        chain forward {{
+            type filter hook forward priority 0; policy drop;
+            {"; ".join(rules)}
+        }}
+        {masquerade}
+    }}
+    """
 
 
 def port(wire: int, host: int) -> str:
@@ -98,16 +161,3 @@ def hosts_file(names: dict[str, str]) -> str:
     """The text of an /etc/hosts: localhost, then address by name."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     return "\n".join(lines + [f"{address} {name}" for name, address in names.items()]) + "\n"
-
-
-def _nodad(item: IPv4Interface | IPv6Interface) -> str:
-    # Duplicate address detection would keep an IPv6 address unusable for its first second or two.
-    return " nodad" if item.version == 6 else ""
-
-
-def _broadcast(item: IPv4Interface | IPv6Interface) -> str:
-    return " broadcast +" if item.version == 4 else ""
-
-
-def _everywhere(item: IPv4Interface | IPv6Interface) -> str:
-    return "::/0" if item.version == 6 else "0.0.0.0/0"

@@ -4,6 +4,8 @@ import os
 import shutil
 import sys
 
+from commcheck.lab.netlink import missing_package
+
 PROGRAMS = ("ip", "nft", "tc", "nsenter")
 
 
@@ -13,6 +15,9 @@ def missing_requirement() -> str:
         return "a lab of virtual hosts needs Linux"
     if os.geteuid() != 0:
         return "a lab of virtual hosts needs root (namespaces, firewall rules)"
+    without = missing_package()
+    if without:
+        return without
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if absent:
         return (

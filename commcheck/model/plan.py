@@ -7,7 +7,7 @@ class Place(Value, frozen=True):
     """Where a process runs. All empty: right here.
 
     `netns`: an entry below /run/netns, as `ip netns` makes them (its files below /etc/netns/NAME are mounted over
-    /etc, as `ip netns exec` does). `pid`: instead, the namespaces (net, uts, mnt) of that process."""
+    /etc, as `ip netns exec` does). `pid`: instead, the namespaces (net, uts, mnt, and the clocks of its children) of that process."""
 
     host: str = ""  # the name by which reports speak of it
     netns: str = ""

@@ -8,7 +8,8 @@ from commcheck.errors import LaunchError
 from commcheck.model.plan import Place
 from commcheck.system.process import libc
 
-_CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000  # linux/sched.h
+# linux/sched.h
+_CLONE_NEWTIME, _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWNET = 0x00000080, 0x00020000, 0x04000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18  # linux/mount.h
 _MNT_DETACH = 2
 
@@ -29,8 +30,11 @@ def enter(place: Place) -> None:
 def _enter_process(pid: int) -> None:
     cwd = os.getcwd()
     opened = []
+    wanted = [("net", _CLONE_NEWNET), ("uts", _CLONE_NEWUTS), ("mnt", _CLONE_NEWNS)]
+    if _other_clocks(pid):
+        wanted.insert(0, ("time_for_children", _CLONE_NEWTIME))
     # All are opened before the first is entered: the mount namespace changes what /proc shows.
-    for name, kind in (("net", _CLONE_NEWNET), ("uts", _CLONE_NEWUTS), ("mnt", _CLONE_NEWNS)):
+    for name, kind in wanted:
         try:
             opened.append((os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), kind, name))
         except OSError as e:
@@ -44,6 +48,14 @@ def _enter_process(pid: int) -> None:
         os.chdir(cwd)
     except OSError:
         os.chdir("/")
+
+
+def _other_clocks(pid: int) -> bool:
+    """Processes that `pid` starts have other monotonic clocks than this one (its own do not change with unshare)."""
+    try:
+        return not os.path.samefile(f"/proc/{pid}/ns/time_for_children", "/proc/self/ns/time")
+    except OSError:  # a kernel without them, or no such process, which is said where its network is opened
+        return False
 
 
 def _enter_named(netns: str) -> None:

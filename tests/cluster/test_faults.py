@@ -10,6 +10,7 @@ import pytest
 from census import descendants, gone, machine, wait_until
 from faults import FAULTS
 from healthy import HEALTHY
+from labs import topology_of
 from rows import MEMORY, PORT
 
 from commcheck.api import preflight
@@ -69,7 +70,7 @@ def build(row, stack):
     """Build the hosts of a row and do to them what the row says. Gives the plan."""
     plan = {"size": row.size, "base": BASE, **row.plan}
     if row.hosts:
-        lab = stack.enter_context(Lab(hosts=row.hosts, **row.lab))
+        lab = stack.enter_context(Lab(topology_of(row.hosts, **row.lab)))
         plan = {"master_addr": lab[0].address, "master_port": PORT, "places": lab.places, **plan}
         if row.spoil is not None:
             stack.enter_context(row.spoil(lab))

@@ -12,6 +12,7 @@ import pytest
 from commcheck.lab import Lab
 from commcheck.lab.faults.firewall import blocked
 from commcheck.lab.faults.services import listener, old_store
+from commcheck.model.topology import Topology
 
 PORT = "29500"
 JOIN_DEADLINE = 8.0
@@ -38,7 +39,7 @@ class Joined:
 def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline=UNREACHED, hostname=""):
     """Start one commcheck per environment (None: that rank is absent) on hosts of a lab, and merge what they left."""
     folder = tmp_path / "reports"
-    with Lab(hosts=len(environments)) as lab, ExitStack() as stack:
+    with Lab(Topology(hosts=len(environments))) as lab, ExitStack() as stack:
         stack.enter_context(spoil(lab) if spoil else nullcontext())
         running, begin = [], time.monotonic()
         for number, own in enumerate(environments):

@@ -13,20 +13,23 @@ from pathlib import Path
 
 import pytest
 from census import descendants, gone, machine, namespaces, wait_until
+from labs import topology_of
 
-from commcheck.errors import LaunchError
+from commcheck.errors import LaunchError, UsageError
 from commcheck.lab import Lab
 from commcheck.lab.faults import addresses, bandwidth, firewall, links, mtu, names, routes, services, sysctls
 from commcheck.lab.memory import groups_root, memory_group
+from commcheck.model.topology import Topology
 
 ROOT = Path(__file__).parents[2]
 SHORT = 0.3  # a connect that meets a drop is given up after this
 RUN = 10.0
+SEVERAL = topology_of(3, subnet6="fd77::/64", second="10.78.0.0/24", docker0=True, down="eth2", bare="eth3")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with Lab(hosts=3, subnet6="fd77::/64", second="10.78.0.0/24", docker0=True, down="eth2", bare="eth3") as made:
+    with Lab(SEVERAL) as made:
         yield made
 
 
@@ -63,7 +66,7 @@ def test_four_hosts_are_there_well_under_a_second():
     took = []
     for _ in range(3):
         begin = time.monotonic()
-        with Lab(hosts=4) as made:
+        with Lab(Topology(hosts=4)) as made:
             took.append(time.monotonic() - begin)
             assert len(made) == 4
     print(f"4 hosts: {min(took):.3f} to {max(took):.3f} s")
@@ -108,7 +111,7 @@ def test_names_resolve_and_unknown_ones_fail_at_once(lab):
 
 
 def test_hosts_of_an_ipv6_only_lab():
-    with Lab(hosts=2, subnet=None, subnet6="fd77::/64") as made:
+    with Lab(topology_of(subnet=None, subnet6="fd77::/64")) as made:
         assert made[0].address == "fd77::a"
         with listening(made[0], family=socket.AF_INET6):
             assert made[1].connect("fd77::a", 29500, RUN) == "ok"
@@ -116,8 +119,8 @@ def test_hosts_of_an_ipv6_only_lab():
 
 
 def test_a_lab_of_no_host_is_refused():
-    with pytest.raises(LaunchError, match="at least one host"):
-        Lab(hosts=0)
+    with pytest.raises(UsageError, match=r"hosts: 0 hosts: a lab has 1"):
+        Lab(Topology(hosts=0))
 
 
 # --- faults ---------------------------------------------------------------------------------------------------
@@ -291,10 +294,12 @@ import os, signal, sys
 from commcheck.lab import Lab
 from commcheck.lab.faults import firewall, services
 from commcheck.lab.memory import groups_root, memory_group
+from commcheck.model.topology import Network, Topology
 from contextlib import ExitStack, suppress
 
+TOPOLOGY = Topology(hosts=4, networks=(Network(), Network(interface="eth1", subnet="10.78.0.0/24")), docker0=True)
 with ExitStack() as stack:
-    lab = stack.enter_context(Lab(hosts=4, second="10.78.0.0/24", docker0=True))
+    lab = stack.enter_context(Lab(TOPOLOGY))
     stack.enter_context(firewall.blocked(lab[0], ports="29500"))
     stack.enter_context(services.listener(lab[0], 29501))
     lab[1].popen(["sleep", "1000"])

@@ -23,12 +23,13 @@ from commcheck.api import preflight
 from commcheck.lab import Lab
 from commcheck.lab.faults import firewall
 from commcheck.model.plan import FaultAt
+from commcheck.model.topology import Topology
 from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 
 base = {"PATH": os.environ["PATH"]}
-with Lab(hosts=3) as lab, firewall.blocked(lab[0], ports="!= 29500"), Launcher(base) as launcher:
+with Lab(Topology(hosts=3)) as lab, firewall.blocked(lab[0], ports="!= 29500"), Launcher(base) as launcher:
     # Stopped ranks: the hardest to get rid of, since they handle no signal and close no pipe.
     faults = {rank: (FaultAt(name="stop", phase="resolve"),) for rank in range(3)}
     plan = local_plan(size=3, base=base, master_addr=lab[0].address, master_port=29500, places=lab.places, faults=faults)
