@@ -45,6 +45,8 @@ lint-layers: $(READY)
 
 lint-schema: $(READY)
 	$(BIN)/python -m commcheck.report.schema --check
+	$(BIN)/commcheck scenario check --schema | cmp - commcheck/scenarios/commcheck-scenario-1.json
+	$(BIN)/commcheck scenario check
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

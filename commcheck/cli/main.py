@@ -37,6 +37,7 @@ VERBS: dict[str, str] = {
     "lint": "check this host's settings and facts, without starting anything",
     "diagnose": "find the cause in what a job left behind: logs, report directories, standard input",
     "explain": "show a symptom, cause, code or fix pattern as a manual page",
+    "scenario": "make faults between virtual hosts and score whether they are named: list, run, new, check",
 }
 
 INTERRUPTED = 130

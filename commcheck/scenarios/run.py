@@ -1,0 +1,108 @@
+"""Run one scenario: build its hosts, make its faults, start its world, and compare what is said with what was expected."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from commcheck import api
+from commcheck.lab.lab import Lab
+from commcheck.lab.memory import memory_group
+from commcheck.model.diagnosis import Report
+from commcheck.model.fault import RankFault
+from commcheck.model.plan import FaultAt, Plan
+from commcheck.model.scenario import Scenario
+from commcheck.planner import local_plan
+from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.watch import Terms
+from commcheck.scenarios.check import filled
+from commcheck.scenarios.needs import missing
+from commcheck.scenarios.score import Outcome, outcome, skipped
+from commcheck.scenarios.strike import Strikes, kind_of
+from commcheck.system.ports import held_port
+
+LAB_PORT = 29500
+"""torch's customary port. Every lab has networks of its own, so that all may use it."""
+BASE = {"PATH": os.environ.get("PATH", os.defpath)}
+"""What every rank of a scenario has in its environment besides what the file says: a scenario is the same everywhere."""
+IMPATIENT = {"RES_OPTIONS": "timeout:1 attempts:1"}
+"""Without a lab the machine's own name server is asked: torch looks up the name of every address that connects to its
+store, and a server that loses one question would cost five seconds. Virtual hosts have resolvers of their own."""
+
+
+class Runner:
+    """Runs scenarios one after the other from one warm process. A context manager; for one thread alone."""
+
+    def __init__(self) -> None:
+        self._launcher = Launcher(BASE)
+
+    def __enter__(self) -> Runner:
+        self._launcher.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._launcher.close()
+
+    def run(self, name: str, scenario: Scenario) -> Outcome:
+        """One scenario. A fault that cannot be made here is a skip with its reason; LaunchError is our own failure."""
+        why = missing(scenario)
+        if why:
+            return skipped(name, scenario, why)
+        self._launcher.warm()
+        early: list[Report] = []
+        begin = time.monotonic()
+        with ExitStack() as stack:
+            lab = stack.enter_context(Lab(scenario.lab)) if scenario.lab is not None else None
+            strikes = stack.enter_context(Strikes(lab, scenario.fault))
+            report = api.preflight(
+                _plan(scenario, lab, stack),
+                launcher=self._launcher,
+                terms=Terms(deadline=scenario.deadline),
+                try_fixes=scenario.expect.mended,
+                first=early.append,
+                heard=strikes.heard,
+            )
+        return outcome(name, scenario, report, early[0] if early else report, took=time.monotonic() - begin)
+
+
+def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
+    """The plan of a scenario's world; what it holds (a port, memory groups) is given back with `stack`."""
+    world, ranks = scenario.world, {int(k): v for k, v in scenario.ranks.items()}
+
+    def address(host: int, interface: str) -> str:
+        assert lab is not None
+        if not interface:
+            return lab[host].address
+        wire = next(w for w in lab[host].wires if w.name == interface)
+        return wire.address(host)
+
+    faults: dict[int, tuple[FaultAt, ...]] = {}
+    for fault in scenario.fault:
+        if isinstance(fault, RankFault):
+            made = FaultAt(name=kind_of(fault), phase=fault.phase, argument=fault.argument)
+            faults[fault.rank] = (*faults.get(fault.rank, ()), made)
+    where: dict[str, Any] = {"master_addr": "127.0.0.1", "base": BASE | IMPATIENT}
+    if lab is not None:
+        order = world.hosts or range(lab.topology.hosts)
+        places = tuple(lab[n].place() for n in order)
+        where = {"master_addr": lab[world.master].address, "base": BASE, "places": places}
+    port = world.port or (LAB_PORT if lab is not None else stack.enter_context(held_port()))
+    return local_plan(
+        size=world.size,
+        backend=world.backend,
+        env={k: filled(v, address) for k, v in world.env.items()},
+        unset=world.unset,
+        rank_env={n: {k: filled(v, address) for k, v in r.env.items()} for n, r in ranks.items()},
+        rank_unset={n: r.unset for n, r in ranks.items()},
+        rank_backend={n: r.backend for n, r in ranks.items() if r.backend is not None},
+        init_method={n: filled(r.init_method, address) for n, r in ranks.items() if r.init_method is not None},
+        limits={n: {k: (v, v) for k, v in r.limits.items()} for n, r in ranks.items()},
+        cgroups={n: (stack.enter_context(memory_group(r.memory)),) for n, r in ranks.items() if r.memory},
+        faults=faults,
+        store_seconds=world.timeout,
+        workload=world.workload,
+        master_port=port,
+        **where,
+    )
