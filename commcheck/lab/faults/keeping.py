@@ -15,15 +15,15 @@ def addresses_and_routes(space: Space, device: str) -> Iterator[None]:
     """Whatever happens to `device` meanwhile: its addresses, and all routes of `space`, are as before afterwards.
 
     Leave this after the device is up again: the kernel takes no route through one that is down."""
-    addresses, routes = _addresses(space, device), _routes(space)
+    before, routes = _addresses(space, device), _routes(space)
     try:
         yield
     finally:
         there = _addresses(space, device)
-        if there != addresses:
+        if there != before:
             for item in there:
                 space.ip("addr", "del", item.split()[0], "dev", device)
-            for item in addresses:
+            for item in before:
                 space.ip("addr", "add", *item.split(), "dev", device)
         for family, lines in routes.items():
             now = _routes(space)[family]
@@ -33,8 +33,12 @@ def addresses_and_routes(space: Space, device: str) -> Iterator[None]:
 
 
 def _addresses(space: Space, device: str) -> list[str]:
-    """The addresses, in order, as `ip addr add` takes them."""
-    return [_address(info) for info in json.loads(space.ip("-j", "addr", "show", "dev", device))[0]["addr_info"]]
+    return addresses(json.loads(space.ip("-j", "addr", "show", "dev", device))[0])
+
+
+def addresses(shown: dict[str, Any]) -> list[str]:
+    """The addresses of a device that `ip -j addr show` has shown, in order, as `ip addr add` takes them. Pure."""
+    return [_address(info) for info in shown["addr_info"]]
 
 
 def _address(info: dict[str, Any]) -> str:

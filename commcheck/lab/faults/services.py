@@ -49,28 +49,38 @@ threading.Event().wait()
 def listener(host: Host, port: int, banner: str = "", address: str = "0.0.0.0") -> Iterator[int]:
     """A program of the host listens on the port and accepts; it says `banner`, or nothing. Gives its process id."""
     argv = [sys.executable, "-I", "-S", "-c", LISTENER, address, str(port), banner]
-    with _service(host, argv, LISTENER_SECONDS) as pid:
+    with service(host, argv, LISTENER_SECONDS) as pid:
         yield pid
 
 
 @contextmanager
 def old_store(host: Host, port: int, world_size: int = 2) -> Iterator[int]:
     """A TCPStore that another job left listens on the port. Gives its process id."""
-    with _service(host, [sys.executable, "-c", STORE, str(port), str(world_size)], STORE_SECONDS) as pid:
+    with service(host, [sys.executable, "-c", STORE, str(port), str(world_size)], STORE_SECONDS) as pid:
         yield pid
 
 
 @contextmanager
-def _service(host: Host, argv: Sequence[str], seconds: float) -> Iterator[int]:
+def service(host: Host, argv: Sequence[str], seconds: float = LISTENER_SECONDS) -> Iterator[int]:
+    """A program of the host that says when it is ready, for which it has `seconds`. Gives its process id."""
     environment = {"PATH": os.environ.get("PATH", os.defpath)}
     program = host.popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with started(program, f"service on {host.name}", seconds):
+        yield program.pid
+
+
+@contextmanager
+def started(program: "subprocess.Popen[bytes]", what: str, seconds: float = LISTENER_SECONDS) -> Iterator[None]:
+    """Wait until `program` says that it is ready; leaving ends it."""
     try:
         stdout = program.stdout
         ready = stdout is not None and select.select([stdout], [], [], seconds)[0]
         if stdout is None or not ready or stdout.readline() != READY:
             program.kill()
             said = program.communicate()[1].decode(errors="replace").strip()
-            raise LaunchError(f"no service on {host.name}: {said or f'it was not ready after {seconds:.0f} s'}")
-        yield program.pid
+            raise LaunchError(f"no {what}: {said or f'it was not ready after {seconds:.0f} s'}")
+        yield
     finally:
         end(program)
+        if program.stdin is not None:
+            program.stdin.close()
