@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.view import data_probes, died
+from commcheck.diagnose.view import data_probes, died, gone, in_phase, published
 from commcheck.model.base import Value
 from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Link
+from commcheck.model.phase import PHASES, Phase
 
 Direction = tuple[int, int]
+
+
+UNSETTLED = 0.7
+"""Confidence at most while pairs are still being tried: too little to end the watch (match.DECIDED), since what the
+others find out may move the blame; enough to be told when the watch ends without having heard of them."""
+
+
+def outstanding(case: Case) -> tuple[Direction, ...]:
+    """The directions that somebody has set out to try, and of which nothing is known yet."""
+    tries = {r.name: frozenset(r.tries) for r in case.ranks if r.tries}
+    # One that has read the others' addresses knows who will try; the rest may not have come so far.
+    everybody = frozenset(tries).union(*tries.values())
+    dead = {r.name for r in case.ranks if gone(r)}
+    found = []
+    for r in case.ranks:
+        if r.name in everybody and r.name not in dead and in_phase(r, Phase.PROBE):
+            known = {p.peer_rank for p in r.probes if p.ends}
+            found += [(r.name, b) for b in sorted(tries.get(r.name, everybody) - known - dead - {r.name})]
+    return tuple(found)
+
+
+def silent(case: Case) -> tuple[int, ...]:
+    """Ranks that have yet to say which address they offer, while others have said it."""
+    early = PHASES[: PHASES.index(Phase.PROBE) + 1]
+    if not any(published(r) for r in case.ranks):
+        return ()
+    return tuple(
+        sorted(
+            r.name
+            for r in case.ranks
+            if r.started != "not-started" and not gone(r) and not published(r) and any(in_phase(r, p) for p in early)
+        )
+    )
+
+
+def settled(case: Case, confidence: float) -> float:
+    """`confidence`, bounded while the ranks' own probes of each other are not all known, and where a host's facts could
+    not be read: then it may as well be one of the causes that these show."""
+    facts = (case.host(r.host) for r in case.ranks)
+    unread = any(f is not None and not f.interfaces for f in facts)
+    return min(confidence, UNSETTLED) if unread or outstanding(case) else confidence
 
 
 class Blocked(Value, frozen=True):
@@ -52,6 +94,9 @@ def shown(case: Case, found: Blocked, directions: tuple[Direction, ...]) -> tupl
     for source, target in directions[:6]:
         p = found.failed[source, target]
         text = f"rank {source} to rank {target} at {p.target} port {p.port}: {p.outcome.value} ({p.detail})"
+        seen.append(Evidence(kind=EvidenceKind.PROBE, rank=source, text=text, source="own connection"))
+    for source, target in outstanding(case)[:3]:
+        text = f"rank {source} to rank {target}: not known yet, which may move the blame"
         seen.append(Evidence(kind=EvidenceKind.PROBE, rank=source, text=text, source="own connection"))
     for source, target in [d for d in found.worked if (d[1], d[0]) in directions][:3]:
         text = f"rank {source} to rank {target}: works"

@@ -59,6 +59,13 @@ def died(rank: RankRecord) -> bool:
     return rank.exit is not None and not rank.exit.by_us and rank.error is None and not rank.finished
 
 
+def gone(rank: RankRecord) -> bool:
+    """The rank died, or an exception ended it before the ranks had tried to reach each other: that nobody answers there
+    proves nothing about the network."""
+    early = (Phase.RESOLVE, Phase.STORE, Phase.PROBE)
+    return died(rank) or (rank.error is not None and rank.error.phase in early)
+
+
 def phase_of_end(rank: RankRecord) -> Phase:
     """The phase in which a rank was when it ended or was last seen."""
     last = rank.last_phase
@@ -175,7 +182,7 @@ def master_probe(rank: RankRecord) -> Probe | None:
 
 def data_probes(case: Case) -> dict[tuple[int, int], Probe]:
     """The worst data probe of each direction (from rank, to rank); peers that died meanwhile prove nothing."""
-    dead = {r.name for r in case.ranks if died(r)}
+    dead = {r.name for r in case.ranks if gone(r)}
     found: dict[tuple[int, int], Probe] = {}
     for rank in case.ranks:
         for p in rank.probes:

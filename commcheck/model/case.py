@@ -38,7 +38,8 @@ class Address(Value, frozen=True):
 
 
 class Interface(Value, frozen=True):
-    """A network interface as the kernel shows it. `carrier`: a cable or peer is there."""
+    """A network interface as the kernel shows it. `carrier`: a cable or peer is there. `carrier_changes`: how often it
+    came or went since the interface was made; None where it could not be read."""
 
     name: str
     up: bool
@@ -47,6 +48,7 @@ class Interface(Value, frozen=True):
     mtu: int
     mac: str = ""
     addresses: tuple[Address, ...] = ()
+    carrier_changes: int | None = None
 
 
 class Route(Value, frozen=True):
@@ -200,7 +202,10 @@ class Outcome(StrEnum):
 
 class Probe(Value, frozen=True):
     """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer),
-    "bulk" (64 KiB through a data connection), "name" (a look-up)."""
+    "bulk" (64 KiB through a data connection), "name" (a look-up).
+
+    Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
+    segments with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured)."""
 
     kind: str
     target: str
@@ -211,6 +216,15 @@ class Probe(Value, frozen=True):
     errno: str = ""
     seconds: float = 0.0
     detail: str = ""
+    arrived: int = 0
+    sent: int = 0
+    lost: int = 0
+    rate: float = 0.0
+
+    @property
+    def ends(self) -> bool:
+        """No other probe of the same peer follows: the bulk is the last, and a connection that failed has none."""
+        return self.kind == "bulk" or (self.kind == "data" and self.outcome is not Outcome.OK)
 
 
 class PairMeasure(Value, frozen=True):
@@ -272,7 +286,9 @@ class RankRecord(Value, frozen=True):
     stack: tuple[str, ...] = ()
     sockets: tuple[Socket, ...] = ()
     published: tuple[Published, ...] = ()
+    tries: tuple[int, ...] = ()  # ranks of other hosts that it set out to connect to, whether or not it has yet
     probes: tuple[Probe, ...] = ()
+    carrier_changes: dict[str, int] = {}  # by interface of its host, as last seen: at its end, or at a standstill
     collectives: tuple[Collective, ...] = ()
     checks: tuple[ValueCheck, ...] = ()
     pairs: tuple[PairMeasure, ...] = ()

@@ -92,6 +92,18 @@ class Waits(Event, frozen=True, tag="waits"):
     ranks: tuple[int, ...]
 
 
+class Tries(Event, frozen=True, tag="tries"):
+    """The ranks of other hosts that this one sets out to connect to; a `Probed` follows for each."""
+
+    ranks: tuple[int, ...]
+
+
+class Carriers(Event, frozen=True, tag="carriers"):
+    """How often the carrier of each interface has come or gone, at the end of the work."""
+
+    changes: dict[str, int]
+
+
 class Measured(Event, frozen=True, tag="measured"):
     """Latency and bandwidth to one peer."""
 
@@ -99,7 +111,21 @@ class Measured(Event, frozen=True, tag="measured"):
 
 
 AnyEvent = (
-    Began | Finished | Failed | Claimed | Probed | Told | Issued | Returned | Checked | Saw | Met | Measured | Waits
+    Began
+    | Finished
+    | Failed
+    | Claimed
+    | Probed
+    | Tries
+    | Told
+    | Issued
+    | Returned
+    | Checked
+    | Saw
+    | Met
+    | Measured
+    | Waits
+    | Carriers
 )
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -17,6 +17,9 @@ from commcheck.probe.agent import Answer, Request
 
 AGENT_DEADLINE = 4.0
 """Seconds for one agent: its start, and probes that are bounded by themselves."""
+FACTS_DEADLINE = 20.0
+"""The same where the hosts' facts are asked for: without them causes are told apart worse, and no verdict waits for
+them on a machine that is not starved (they take a tenth of a second, and names.NAME_DEADLINE at most)."""
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from commcheck.probe.agent import main; main()"
@@ -27,6 +30,7 @@ class Asking:
 
     def __init__(self, requests: Mapping[Place, Request]) -> None:
         self._running: dict[Place, subprocess.Popen[bytes]] = {}
+        self._deadline = FACTS_DEADLINE if any(r.facts for r in requests.values()) else AGENT_DEADLINE
         for place, request in requests.items():
             full = msgspec.structs.replace(request, place=place, parent=os.getpid())
             process = subprocess.Popen(
@@ -57,14 +61,14 @@ class Asking:
     def answers(self) -> dict[Place, Answer]:
         """One answer per place. An agent that was refused its place raises LaunchError; one that was too slow or
         broke gives an answer whose `failed` says so."""
-        deadline = time.monotonic() + AGENT_DEADLINE
+        deadline = time.monotonic() + self._deadline
         found = {}
         for place, process in self._running.items():
             try:
                 out, _ = process.communicate(timeout=max(0.05, deadline - time.monotonic()))
                 found[place] = msgspec.json.decode(out, type=Answer)
             except subprocess.TimeoutExpired:
-                found[place] = Answer(failed=f"no answer from the probe within {AGENT_DEADLINE:g} s")
+                found[place] = Answer(failed=f"no answer from the probe within {self._deadline:g} s")
             except msgspec.DecodeError:
                 found[place] = Answer(failed=f"the probe ended with exit code {process.returncode} and no answer")
             if found[place].failed.startswith(("cannot ", "no network namespace")):

@@ -39,6 +39,7 @@ class Seen:
         self.sockets: dict[int, tuple[Socket, ...]] = {}
         self.stacks: dict[int, tuple[str, ...]] = {}
         self.probes: dict[int, tuple[Probe, ...]] = {}
+        self.carriers: dict[int, dict[str, int]] = {}
         self.not_read: list[str] = []
 
 
@@ -99,6 +100,8 @@ def record(rank: RunningRank, begun: float, seen: Seen, hosts: tuple[HostFacts, 
         stack=seen.stacks.get(slot, ()),
         sockets=_with_interfaces(heard.sockets or seen.sockets.get(slot, ()), host, hosts),
         published=tuple(heard.published),
+        tries=heard.tries,
+        carrier_changes=heard.carriers or seen.carriers.get(slot, {}),
         probes=(*heard.probes, *seen.probes.get(slot, ())),
         collectives=tuple(heard.collectives),
         checks=tuple(heard.checks),
@@ -144,7 +147,9 @@ class _Heard:
         self._phases: dict[Phase, PhaseRecord] = {}
         self.error: RankError | None = None
         self.published: list[Published] = []
+        self.tries: tuple[int, ...] = ()
         self.probes: list[Probe] = []
+        self.carriers: dict[str, int] = {}
         self.collectives: list[Collective] = []
         self.checks: list[ValueCheck] = []
         self.pairs: list[PairMeasure] = []
@@ -166,16 +171,24 @@ class _Heard:
             case journal.Failed(at=at, error=error):
                 self.error = error
                 self._end(error.phase, PhaseStatus.FAILED, at - begun, "")
-            case journal.Told(published=published):
-                self.published.append(published)
-            case journal.Probed(probe=probe):
-                self.probes.append(probe)
             case journal.Issued(collective=collective):
                 self.collectives.append(collective)
             case journal.Returned(index=index):
                 self.collectives[index] = replace(self.collectives[index], done=True)
             case journal.Checked(check=check):
                 self.checks.append(check)
+            case _:
+                self._take_look(event)
+
+    def _take_look(self, event: journal.AnyEvent) -> None:
+        """What a rank says of its surroundings, and not of its own course."""
+        match event:
+            case journal.Told(published=published):
+                self.published.append(published)
+            case journal.Tries(ranks=ranks):
+                self.tries = ranks
+            case journal.Probed(probe=probe):
+                self.probes.append(probe)
             case journal.Measured(pair=pair):
                 self.pairs.append(pair)
             case journal.Saw(sockets=rows):
@@ -184,8 +197,10 @@ class _Heard:
                 self.waits_for = ranks
             case journal.Met(members=members):
                 self.members = members
-            case journal.Claimed():
-                pass  # the plan's own environment says it; versions and backends are taken by `hosts_with_versions`
+            case journal.Carriers(changes=changes):
+                self.carriers = changes
+            case _:
+                pass  # Claimed: the plan's environment says it; versions and backends go to `hosts_with_versions`
 
     def _end(self, phase: Phase, status: PhaseStatus, now: float, note: str) -> None:
         begun = self._phases.get(phase)

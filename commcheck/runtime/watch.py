@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from commcheck.errors import LaunchError
 from commcheck.model import journal
 from commcheck.model.base import Value
-from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin
+from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin, Outcome, Socket
 from commcheck.model.phase import Phase
 from commcheck.model.plan import Place
 from commcheck.probe.agent import Answer, Request, Target
@@ -28,9 +28,10 @@ SAMPLE = 0.2
 """Seconds between the two looks whose difference says whether anything moves."""
 SETTLE = 0.3
 """Seconds that the other ranks get to show their side after the first failure."""
-PROBES_SETTLE = 0.8
-"""The same after the first of the ranks' own probes that failed, while others still probe: what is found out about the
-other pairs tells one bad host from a bad link. A probe's bulk part may be silent for 0.9 s."""
+PROBES_IN = 0.1
+"""Seconds after the last of the ranks' own probes of each other when they are judged, one of them having failed. While
+some are under way the rules hold back (diagnose.linking.settled): what is found out about the other pairs tells one bad
+host from a bad link."""
 AFTER_FAILURE = 1.2
 """Seconds after the first failure when the watch ends: a world that has lost a rank does not come right again."""
 GROWTH = 1.6
@@ -91,7 +92,8 @@ class Watch:
         self._said: set[Phase] = set()
         self._first_failure: float | None = None
         self._alarms = 0
-        self._alarm_at: float | None = None
+        self._alarm_due: float | None = None
+        self._probing = False
 
     def run(self) -> Case:
         """Watch, and end the world. Returns all evidence."""
@@ -104,7 +106,7 @@ class Watch:
                 return self._stop(Ended.DEADLINE)
             failed, due = self._failed_at(), self._due()
             if due is not None and due <= time.monotonic():
-                self._alarm_at = None
+                self._alarm_due = None
                 ended = Ended.STALLED if failed is None else Ended.FAILED
                 if self._decided(ended, probing=failed is not None):
                     return self._stop(ended)
@@ -180,15 +182,28 @@ class Watch:
 
     def _due(self) -> float | None:
         """When the next judgement is due because a rank has failed, or one of its own probes has."""
-        alarms = sum(r.alarms for r in self._world.ranks)
+        alarms, was_probing = sum(r.alarms for r in self._world.ranks), self._probing
+        self._probing = self._pairs_outstanding()
         if alarms > self._alarms:
-            self._alarms, self._alarm_at = alarms, time.monotonic()
+            self._alarms, self._alarm_due = alarms, time.monotonic() + SETTLE
+        if alarms and was_probing and not self._probing:
+            self._alarm_due = time.monotonic() + PROBES_IN
         failed = self._failed_at()
         due = [] if failed is None else [failed + SETTLE]
-        if self._alarm_at is not None:
-            probing = any(_phase_of(r) is Phase.PROBE for r in self._world.alive)
-            due.append(self._alarm_at + (PROBES_SETTLE if probing else SETTLE))
+        if self._alarm_due is not None:
+            due.append(self._alarm_due)
         return min(due, default=None)
+
+    def _pairs_outstanding(self) -> bool:
+        """A live rank has set out to probe one of which it has not said how that went, or is about to set out."""
+        alive = self._world.alive
+        if any(r.trying for r in alive):
+            return True
+        told = [r.tries for r in self._world.ranks if r.tries is not None]
+        if not told:
+            return False
+        everybody = {str(r) for r in frozenset[int]().union(*told)}
+        return any(r.tries is None and r.plan.environment.get("RANK", "") in everybody for r in alive)
 
     def _given_up(self) -> bool:
         """The standstill has lasted longer than anything harmless does, or than the others may be late."""
@@ -219,7 +234,6 @@ class Watch:
         seen.states.update(evidence.states(world))
         if sockets:
             seen.sockets.update(evidence.socket_tables(world))
-        seen.stacks.update(evidence.stacks(world, seen.states))
 
     def _asking(self) -> Asking:
         """Start to try from outside what the waiting ranks try: the store's port, and each other's data ports."""
@@ -249,12 +263,18 @@ class Watch:
         )
 
     def _take(self, answers: dict[Place, Answer]) -> None:
-        """Add what the probes from outside found."""
+        """Add what the probes from outside found.
+
+        A refusal says nothing where the listener has gone meanwhile, as when rank 0 gives up."""
+        held = _listening(self._seen.sockets)
+        left = held - _listening(evidence.socket_tables(self._world)) if held else held
         for place, answer in answers.items():
             if answer.failed:
                 note = f"probes from {place.host or 'this host'}: {answer.failed}"
                 self._seen.not_read = list(dict.fromkeys((*self._seen.not_read, note)))
             for slot, probe in answer.probes:
+                if probe.outcome is Outcome.REFUSED and probe.port in left:
+                    continue
                 self._seen.probes[slot] = (*self._seen.probes.get(slot, ()), probe)
             self._hosts = tuple(
                 _with_listeners(h, answer.listeners) if h.host == place.host else h for h in self._hosts
@@ -304,7 +324,13 @@ class Watch:
         return self._case(Ended.FINISHED)
 
     def _stop(self, ended: Ended) -> Case:
-        """End what runs, then take the last words."""
+        """End what runs, then take the last words.
+
+        Stacks are asked for here and not while it is judged: faulthandler walks the frames of threads that run, and on
+        a busy machine a rank has crashed over it. What ends a rank from here on is our doing."""
+        for rank in self._world.alive:
+            rank.killed_by_us = True
+        self._seen.stacks.update(evidence.stacks(self._world, evidence.states(self._world)))
         self._world.kill()
         return self._case(ended)
 
@@ -314,6 +340,11 @@ def _phase_of(rank: RunningRank) -> Phase | None:
         if isinstance(event, journal.Began | journal.Finished):
             return event.phase
     return None
+
+
+def _listening(tables: dict[int, tuple[Socket, ...]]) -> frozenset[int]:
+    """The ports on which the ranks listen."""
+    return frozenset(s.local_port for rows in tables.values() for s in rows if s.state == "LISTEN")
 
 
 def _port(rank: RunningRank) -> int | None:

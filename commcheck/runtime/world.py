@@ -38,6 +38,8 @@ class RunningRank:
         self.exit: Exit | None = None
         self.killed_by_us = False
         self.alarms = 0  # own probes of the rank that did not succeed
+        self.tries: frozenset[int] | None = None  # whom it set out to probe; None: it has not said so yet
+        self.trying: set[int] = set()  # of these, whose probe has not ended
         self.process: subprocess.Popen[bytes] | None = None
         self._oom_before: dict[str, int] = {}
         self._rest = b""
@@ -108,7 +110,8 @@ class RunningRank:
             *lines, self._rest = (self._rest + data).split(b"\n")
             events = [e for e in map(journal.decode, lines) if e is not None]
             self.events.extend(events)
-            self.alarms += sum(isinstance(e, journal.Probed) and e.probe.outcome is not Outcome.OK for e in events)
+            for event in events:
+                self._note(event)
         else:
             kept = self.text[name]
             kept += data
@@ -116,6 +119,15 @@ class RunningRank:
                 half = OUTPUT_KEPT // 2
                 kept[half : len(kept) - half] = b"\n[... cut ...]\n"
         return True
+
+    def _note(self, event: journal.AnyEvent) -> None:
+        if isinstance(event, journal.Tries):
+            self.tries = frozenset(event.ranks)
+            self.trying = set(event.ranks)
+        elif isinstance(event, journal.Probed):
+            self.alarms += event.probe.outcome is not Outcome.OK
+            if event.probe.ends and event.probe.peer_rank is not None:
+                self.trying.discard(event.probe.peer_rank)
 
     def close(self) -> None:
         """Close the pipes."""

@@ -54,6 +54,14 @@ class Journal:
         """Report one probe."""
         self._write(lines.Probed(at=self._clock(), probe=probe))
 
+    def tries(self, ranks: tuple[int, ...]) -> None:
+        """Report whom this rank sets out to connect to."""
+        self._write(lines.Tries(at=self._clock(), ranks=ranks))
+
+    def carriers(self, changes: dict[str, int]) -> None:
+        """Report how often the interfaces' carriers have changed."""
+        self._write(lines.Carriers(at=self._clock(), changes=changes))
+
     def told(self, published: Published) -> None:
         """Report one published address."""
         self._write(lines.Told(at=self._clock(), published=published))

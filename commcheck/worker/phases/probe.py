@@ -101,6 +101,7 @@ def _probe_all(ctx: RankContext, cards: dict[int, dict[str, Any]], leaders: tupl
             ctx.journal.probed(probe)
 
     peers = [r for r in leaders if r != ctx.rank and cards[r]["port"]]
+    ctx.journal.tries(tuple(peers))
     threads = [threading.Thread(target=one, args=(p,), name=socket.gethostname()) for p in peers]
     for thread in threads:
         thread.start()

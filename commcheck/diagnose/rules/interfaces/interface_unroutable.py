@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import common_networks
 from commcheck.diagnose.choosing import mended
+from commcheck.diagnose.linking import UNSETTLED, settled, silent
 from commcheck.diagnose.view import (
     Network,
     addresses,
@@ -71,7 +72,8 @@ def match(case: Case) -> Match | None:
             names(wrong),
             f"offers {published(wrong[0])} ({first.name if first else '?'}), which the other hosts cannot reach",
         ),
-        confidence=0.94,
+        # Who else offers such an address is known when all have said theirs, and been tried.
+        confidence=UNSETTLED if silent(case) else settled(case, 0.94),
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),
         evidence=tuple(seen[:12]),

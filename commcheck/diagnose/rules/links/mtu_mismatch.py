@@ -12,8 +12,8 @@ the sender is filtered, so that path MTU discovery fails.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import Direction, culprits, hosts, links
-from commcheck.diagnose.view import died, evidence, interface_of, published
+from commcheck.diagnose.linking import Direction, culprits, hosts, links, outstanding, settled
+from commcheck.diagnose.view import evidence, gone, interface_of, published
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
@@ -24,12 +24,13 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 def match(case: Case) -> Match | None:
     """A connection of ours stands and carries small messages, and 64 KiB do not come through."""
     stalled: dict[Direction, Probe] = {}
-    dead = {r.name for r in case.ranks if died(r)}
+    dead = {r.name for r in case.ranks if gone(r)}
     for r in case.ranks:
         for p in r.probes:
             if (
                 p.kind == "bulk"
                 and p.outcome is Outcome.STALLED
+                and p.arrived == 0  # where a part came through, packets are lost, and not only large ones
                 and p.peer_rank is not None
                 and p.peer_rank not in dead
             ):
@@ -47,6 +48,10 @@ def match(case: Case) -> Match | None:
         )
         for a, b in directions[:6]
     ]
+    seen += [
+        Evidence(kind=EvidenceKind.PROBE, rank=a, text=f"to rank {b}: not known yet", source="own connection")
+        for a, b in outstanding(case)[:3]
+    ]
     sizes: set[int] = set()
     for r in case.ranks:
         interface = interface_of(case, r, published(r)) if published(r) else None
@@ -56,7 +61,7 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.PERF_HANG,
         title=f"Small messages pass between {ranks_text(ranks)}, 64 KiB do not: the path's MTU is smaller than the interfaces'",
-        confidence=0.9 if len(sizes) > 1 else 0.85,
+        confidence=settled(case, 0.9 if len(sizes) > 1 else 0.85),
         ranks=ranks,
         hosts=hosts(case, ranks),
         links=links(case, directions),

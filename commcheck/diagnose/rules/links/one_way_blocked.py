@@ -12,7 +12,7 @@ rank order and hang in another.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blocked, hosts, links, shown
+from commcheck.diagnose.linking import blocked, hosts, links, settled, shown
 from commcheck.diagnose.rules.links.data_ports_dropped import opened
 from commcheck.diagnose.view import evidence, world_failed
 from commcheck.model.base import ranks_text
@@ -42,7 +42,7 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
         title=f"Connections to {ranks_text(targets)} are blocked; from it they work",
-        confidence=0.92,
+        confidence=settled(case, 0.92),
         ranks=targets,
         hosts=hosts(case, targets),
         links=links(case, directions),

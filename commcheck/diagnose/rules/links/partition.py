@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import Direction, blocked, hosts, links, shown
+from commcheck.diagnose.linking import Direction, blocked, hosts, links, settled, shown
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -35,7 +35,7 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"The network is cut between the ranks {text}",
-        confidence=0.94,
+        confidence=settled(case, 0.94),
         ranks=ranks,
         hosts=hosts(case, ranks),
         links=links(case, directions),

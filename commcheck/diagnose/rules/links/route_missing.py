@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import address_of_rank_zero
 from commcheck.diagnose.choosing import mended
-from commcheck.diagnose.linking import blocked, hosts, links
+from commcheck.diagnose.linking import blocked, hosts, links, settled
 from commcheck.diagnose.view import evidence, master_probe, names, parse, rank_zero, started
 from commcheck.model.base import sentence
 from commcheck.model.case import Case, Outcome, Probe, RankRecord
@@ -71,7 +71,7 @@ def _data(case: Case) -> Match | None:
     return Match(
         symptom=Symptom.SETUP_FAILURE,
         title=sentence(sources, f"has no route to {found.failed[directions[0]].target}"),
-        confidence=0.9,
+        confidence=settled(case, 0.9),
         ranks=sources,
         hosts=hosts(case, sources),
         links=links(case, directions),
@@ -93,7 +93,7 @@ def _why(case: Case, rank: RankRecord, probe: Probe | None) -> list[Evidence]:
     ]
     facts = case.host(rank.host)
     target = parse(probe.target)
-    if facts is not None and target is not None:
+    if facts is not None and facts.interfaces and target is not None:  # without interfaces, no facts could be read
         text = "; ".join(f"{r.destination} over {r.interface}" for r in facts.routes[:6]) or "no route at all"
         seen.append(evidence(EvidenceKind.FACT, f"routes: {text}", rank, "routes"))
     return seen

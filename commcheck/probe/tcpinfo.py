@@ -1,0 +1,33 @@
+"""What the kernel counts for one TCP connection (getsockopt TCP_INFO)."""
+
+import socket
+import struct
+
+from commcheck.model.base import Value
+
+_LAYOUT = struct.Struct("=100xI 52x I Q 48x I")
+"""struct tcp_info of linux/tcp.h, of which we take tcpi_total_retrans (offset 100), tcpi_data_segs_out (156),
+tcpi_delivery_rate (160) and tcpi_dsack_dups (216). The kernel only ever adds fields at the end."""
+
+
+class Counted(Value, frozen=True):
+    """`sent`: segments with data, those that were sent again among them. `lost`: of these, how many were sent again
+    and not reported by the peer as received twice (DSACK, RFC 2883): a repetition that came from impatience alone (a
+    busy machine, a late acknowledgement) is no loss. `rate`: bytes per second, measured by the kernel between
+    acknowledgements, so that a process that is not scheduled does not look like a slow link."""
+
+    sent: int
+    lost: int
+    rate: float
+
+
+def counted(connection: socket.socket) -> Counted | None:
+    """The kernel's counts of a connection; None where it is older than the fields (Linux 4.19) or does not tell."""
+    try:
+        data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size)
+    except OSError:
+        return None
+    if len(data) < _LAYOUT.size:
+        return None
+    retransmitted, sent, rate, doubled = _LAYOUT.unpack(data)
+    return Counted(sent=sent, lost=max(0, retransmitted - doubled), rate=float(rate))
