@@ -43,7 +43,12 @@ def host(lab: Lab, number: int) -> Host:
 
 def address(lab: Lab, text: str) -> str:
     """`text` with {h1} replaced by the address of host 1, and {h1.eth1} by the one of its interface eth1."""
-    return _BY_HOST.sub(lambda found: _address(host(lab, int(found[1])), found[2]), text)
+
+    def found(match: re.Match[str]) -> str:
+        one = host(lab, int(match[1]))
+        return one.address_on(match[2]) if match[2] else one.address
+
+    return _BY_HOST.sub(found, text)
 
 
 def addresses(lab: Lab, numbers: tuple[int, ...]) -> list[str]:
@@ -53,12 +58,3 @@ def addresses(lab: Lab, numbers: tuple[int, ...]) -> list[str]:
         for wire in one.wires:
             found += [text for text in (wire.address(one.number), wire.address6(one.number)) if text]
     return list(dict.fromkeys(found))
-
-
-def _address(one: Host, interface: str | None) -> str:
-    if not interface:
-        return one.address
-    for wire in one.wires:
-        if wire.name == interface:
-            return wire.address(one.number)
-    raise LaunchError(f"no network of {one.name} has the interface {interface}")

@@ -48,6 +48,32 @@ def matching(*, ports: str = "", sources: Sequence[str] = (), loopback: bool = F
 
 
 @contextmanager
+def counted(space: Space, which: Sequence[str], packets: int) -> Iterator[None]:
+    """Of each TCP connection among `which`, only the first `packets` arrive at `space`."""
+    # A limit of next to nothing an hour, with a burst: what is over the burst is over the limit.
+    over = f"limit rate over 1/hour burst {packets} packets"
+    name = f"commcheck{next(_TABLES)}"
+    sets, rules = [], []
+    for family, kind in (("ip", "ipv4_addr"), ("ip6", "ipv6_addr")):
+        key = f"{kind} . inet_service . inet_service"
+        sets.append(f"set seen_{family} {{\n type {key}\n flags dynamic\n size 65535\n}}")
+        own = f"add @seen_{family} {{ {family} saddr . tcp sport . tcp dport {over} }}"
+        rules += [
+            f"iifname != lo meta nfproto {'ipv4' if family == 'ip' else 'ipv6'} {w} {own} counter drop" for w in which
+        ]
+    text = "\n".join(sets)
+    space.nft(
+        f"table inet {name} {{\n{text}\n chain one {{\n type filter hook input priority 0\n"
+        + "\n".join(rules)
+        + "\n}\n}\n"
+    )
+    try:
+        yield
+    finally:
+        space.nft(f"delete table inet {name}\n")
+
+
+@contextmanager
 def barrier(
     space: Space,
     action: str,

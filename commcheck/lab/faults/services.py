@@ -33,6 +33,24 @@ while True:
         connection.sendall(banner.encode())
 """
 
+HOLDER = """
+import resource, socket, sys, threading
+first, last = int(sys.argv[1]), int(sys.argv[2])
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+held = []
+for port in range(first, last + 1):
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        taken = socket.socket(family)
+        if family == socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind((address, port))
+        held.append(taken)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+threading.Event().wait()
+"""
+
 STORE = """
 import sys, threading
 from datetime import timedelta
@@ -51,6 +69,13 @@ def listener(host: Host, port: int, banner: str = "", address: str = "0.0.0.0") 
     argv = [sys.executable, "-I", "-S", "-c", LISTENER, address, str(port), banner]
     with service(host, argv, LISTENER_SECONDS) as pid:
         yield pid
+
+
+@contextmanager
+def ports_held(host: Host, first: int, last: int) -> Iterator[None]:
+    """A program of the host has bound the ports `first` to `last`, and does not listen."""
+    with service(host, [sys.executable, "-I", "-S", "-c", HOLDER, str(first), str(last)]):
+        yield
 
 
 @contextmanager

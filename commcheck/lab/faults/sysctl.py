@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from commcheck.lab.fault import Fault
 from commcheck.lab.faults import layers
 from commcheck.lab.faults.each import on_each_host
+from commcheck.lab.faults.keeping import addresses_and_routes
 from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import HostFault
@@ -20,9 +23,15 @@ class Sysctl(HostFault, frozen=True, tag="sysctl"):
 
 
 @on_each_host
-def make(_: Lab, host: Host, spec: Sysctl) -> AbstractContextManager[None]:
+@contextmanager
+def make(_: Lab, host: Host, spec: Sysctl) -> Iterator[None]:
     """Set it."""
-    return layers.sysctl(host, spec.name, spec.value)
+    with ExitStack() as stack:
+        if spec.name.endswith("disable_ipv6"):  # the kernel then forgets the addresses
+            for shown in json.loads(host.ip("-j", "link")):
+                stack.enter_context(addresses_and_routes(host, shown["ifname"]))
+        stack.enter_context(layers.sysctl(host, spec.name, spec.value))
+        yield
 
 
 FAULT = Fault(spec=Sysctl, make=make, leads_to=())
