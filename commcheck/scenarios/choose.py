@@ -47,14 +47,9 @@ def tags_of(found: Found) -> frozenset[str]:
 
 
 def _sample(found: Iterable[Found]) -> list[Found]:
-    """The first of each cause, of each family's causes, and of each tag of the healthy ones."""
+    """The first of each cause in each family, and all healthy ones: a false alarm is the worst that can happen."""
     kept: dict[tuple[str, ...], Found] = {}
     for f in found:
-        s = f.scenario
-        if s.expect.cause:
-            keys = [(s.expect.cause, s.family)]
-        else:
-            keys = [("healthy", tag) for tag in s.tags] or [("healthy", "")]
-        for key in keys:
-            kept.setdefault(key, f)
-    return list(dict.fromkeys(kept.values()))
+        expect = f.scenario.expect
+        kept.setdefault((expect.cause, f.scenario.family if expect.cause else f.name), f)
+    return list(kept.values())
