@@ -14,14 +14,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = str(ROOT / "benchmarks" / "bare_allreduce.py")
 sys.path.insert(0, str(ROOT))
 
+from commcheck import api  # noqa: E402
+from commcheck.model.diagnosis import Verdict  # noqa: E402
 from commcheck.planner import local_plan  # noqa: E402
 from commcheck.runtime.launcher import Launcher  # noqa: E402
 
@@ -151,10 +155,60 @@ def startup(scores: Scores, rounds: int) -> None:
         scores.ratio(f"commcheck {name} / empty interpreter", times[f"commcheck {name}"] / times[empty], at_most=6)
 
 
+def sustained(seconds: float, workers: int, run: Callable[[Launcher], None]) -> float:
+    """Worlds per second of several workers side by side, each with a warm process of its own."""
+    done, ready, stop = [0] * workers, threading.Barrier(workers + 1), threading.Event()
+
+    def work(number: int) -> None:
+        with Launcher(ENVIRONMENT) as launcher:
+            launcher.warm()
+            ready.wait()
+            while not stop.is_set():
+                run(launcher)
+                done[number] += 1
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(workers)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    begin = time.perf_counter()
+    time.sleep(seconds)  # a rate is counted over a time, so here the time itself is what is waited for
+    count, took = sum(done), time.perf_counter() - begin
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return count / took
+
+
+def checked(launcher: Launcher) -> None:
+    """A whole warm preflight: every phase, 13 collectives with their values, the proof and the verdict."""
+    plan = local_plan(size=2, base=ENVIRONMENT, master_addr="127.0.0.1", master_port=int(free_port()))
+    report = api.preflight(plan, launcher=launcher)
+    if report.verdict is not Verdict.HEALTHY:
+        raise SystemExit(f"a healthy world was called {report.verdict}: {report.diagnoses[:1]}")
+
+
+def throughput(scores: Scores, rounds: int) -> None:
+    workers = os.cpu_count() or 2
+    print(f"\nworlds of 2 ranks per second, sustained over {2 * rounds} s, {workers} workers")
+    bare = sustained(2.0 * rounds, workers, lambda launcher: world(launcher, 2))
+    print(f"  {'commcheck, one all-reduce':<34} {bare:8.1f} /s")
+    whole = sustained(2.0 * rounds, workers, checked)
+    print(f"  {'commcheck, a whole preflight':<34} {whole:8.1f} /s")
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda _: torchrun(2), range(2 * workers)))
+    theirs = 2 * workers / (time.perf_counter() - begin)
+    print(f"  {'torchrun, one all-reduce':<34} {theirs:8.2f} /s")
+    scores.ratio("worlds per second", bare, at_least=20)
+    scores.ratio("commcheck / torchrun", bare / theirs, at_least=30)
+
+
 GROUPS: dict[str, tuple[Callable[[Scores, int], None], int, int]] = {
     "worlds": (worlds, 7, 2),
     "preflight": (preflight, 7, 2),
     "startup": (startup, 31, 9),
+    "throughput": (throughput, 7, 2),
 }
 """Group -> what it runs, rounds, rounds with --quick."""
 
