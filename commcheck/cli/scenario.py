@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     listing = actions.add_parser("list", prog="commcheck scenario list", description="The scenarios there are.")
     _add_choice(listing)
+    listing.add_argument("--kinds", action="store_true", help="list the kinds of faults instead")
     listing.add_argument("--format", choices=("text", "json"), default="text", help="form of the list (default: text)")
     running = actions.add_parser(
         "run", prog="commcheck scenario run", description="Run scenarios and write the scoreboard."
@@ -76,6 +77,14 @@ def _chosen(args: argparse.Namespace) -> tuple[Found, ...]:
 
 
 def _list(args: argparse.Namespace) -> int:
+    if args.kinds:
+        from commcheck.scenarios.kinds import described
+
+        kinds = described()
+        width = max(map(len, kinds))
+        for kind, what in kinds.items():
+            print(f"{kind:<{width}}  {what}")
+        return 0
     found = _chosen(args)
     if args.format == "json":
         import msgspec

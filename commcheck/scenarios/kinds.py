@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import operator
+import sys
 from functools import cache, reduce
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,6 +38,17 @@ def specs() -> dict[str, type[FaultSpec]]:
         made.__doc__ = "A rank's program does this: see the file of that name in commcheck/worker/faults."
         found[name] = made
     return dict(sorted(found.items()))
+
+
+def described() -> dict[str, str]:
+    """Every kind and what it does, in a line: the first of its module's docstring."""
+    hosts = {name: sys.modules[fault.spec.__module__].__doc__ or "" for name, fault in host_kinds().items()}
+    folder = Path(__file__).parents[1] / "worker" / "faults"
+    ranks = {
+        name: ast.get_docstring(ast.parse((folder / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))) or ""
+        for name in rank_faults()
+    }
+    return {name: text.splitlines()[0] for name, text in sorted((hosts | ranks).items())}
 
 
 @cache
