@@ -5,31 +5,54 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from commcheck.lab.host import Space
+
+Kept = tuple[list[str], dict[str, list[str]]]
+
+_LOCK = Lock()
+_KEPT: dict[tuple[int, str], tuple[Kept, int]] = {}
+"""By namespace and device: what was there before the first fault, and how many faults there are now."""
+_STATE = {"linkdown", "dead"}
+"""Words in a route that say how its device is."""
 
 
 @contextmanager
 def addresses_and_routes(space: Space, device: str) -> Iterator[None]:
     """Whatever happens to `device` meanwhile: its addresses, and all routes of `space`, are as before afterwards.
 
-    Leave this after the device is up again: the kernel takes no route through one that is down."""
-    before, routes = _addresses(space, device), _routes(space)
+    Leave this after the device is up again: the kernel takes no route through one that is down. Where several faults
+    disturb the same device, the last one puts everything back."""
+    key = (space.pid, device)
+    with _LOCK:
+        kept, users = _KEPT[key] if key in _KEPT else ((_addresses(space, device), _routes(space)), 0)
+        _KEPT[key] = (kept, users + 1)
     try:
         yield
     finally:
-        there = _addresses(space, device)
-        if there != before:
-            for item in there:
-                space.ip("addr", "del", item.split()[0], "dev", device)
-            for item in before:
-                space.ip("addr", "add", *item.split(), "dev", device)
-        for family, lines in routes.items():
-            now = _routes(space)[family]
-            for line in lines:
-                if line not in now:
-                    space.ip(family, "route", "add", *line.split())
+        with _LOCK:
+            kept, users = _KEPT.pop(key)
+            if users > 1:
+                _KEPT[key] = (kept, users - 1)
+            else:
+                _restore(space, device, kept)
+
+
+def _restore(space: Space, device: str, kept: Kept) -> None:
+    before, routes = kept
+    there = _addresses(space, device)
+    if there != before:
+        for item in there:
+            space.ip("addr", "del", item.split()[0], "dev", device)
+        for item in before:
+            space.ip("addr", "add", *item.split(), "dev", device)
+    for family, lines in routes.items():
+        now = _routes(space)[family]
+        for line in lines:
+            if line not in now:
+                space.ip(family, "route", "add", *line.split())
 
 
 def _addresses(space: Space, device: str) -> list[str]:
@@ -51,4 +74,10 @@ def _address(info: dict[str, Any]) -> str:
 
 def _routes(space: Space) -> dict[str, list[str]]:
     """The routes of the main table by family. Those of the local table come and go with their addresses."""
-    return {family: space.ip(family, "route", "show").splitlines() for family in ("-4", "-6")}
+    return {
+        family: [
+            " ".join(word for word in line.split() if word not in _STATE)
+            for line in space.ip(family, "route", "show").splitlines()
+        ]
+        for family in ("-4", "-6")
+    }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from commcheck.lab.fault import Fault
 from commcheck.lab.faults.cables import cable
 from commcheck.lab.faults.each import on_each_host
 from commcheck.lab.faults.layers import link
+from commcheck.lab.faults.neighbours import forget_paths
 from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import HostFault
@@ -33,9 +34,14 @@ def mismatch(host: Host, mtu: int = 1400, interface: str = "eth0") -> Iterator[N
 
 
 @on_each_host
-def make(_: Lab, host: Host, spec: Mtu) -> AbstractContextManager[None]:
+@contextmanager
+def make(lab: Lab, host: Host, spec: Mtu) -> Iterator[None]:
     """Lower the MTU of the other end."""
-    return mismatch(host, spec.mtu, spec.interface)
+    try:
+        with mismatch(host, spec.mtu, spec.interface):
+            yield
+    finally:
+        forget_paths(lab)  # where the other end is a router, it has told the senders
 
 
 FAULT = Fault(spec=Mtu, make=make, leads_to=("mtu-mismatch",))

@@ -1,4 +1,4 @@
-"""What the machines of a lab remember of each other's hardware addresses."""
+"""What the machines of a lab remember of each other: hardware addresses, and how large a packet may be."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ def forget(lab: Lab, host: Host) -> None:
         for address in {wire.address(host.number), wire.address6(host.number)} - {""}:
             for space in (lab.switch, *(other for other in lab if other is not host)):
                 space.ip("neigh", "flush", "to", address)
+
+
+def forget_paths(lab: Lab) -> None:
+    """No host remembers what it has learnt of the MTU on the way to others."""
+    for host in lab:
+        for family in ("-4", "-6"):
+            host.ip(family, "route", "flush", "cache")

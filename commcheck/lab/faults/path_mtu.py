@@ -9,6 +9,7 @@ from commcheck.lab.fault import Fault
 from commcheck.lab.faults.cables import cable
 from commcheck.lab.faults.each import on_each_host
 from commcheck.lab.faults.firewall import chain
+from commcheck.lab.faults.neighbours import forget_paths
 from commcheck.lab.faults.routes import added
 from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
@@ -41,9 +42,7 @@ def make(lab: Lab, host: Host, spec: PathMtu) -> Iterator[None]:
         try:
             yield
         finally:
-            for other in lab:  # what the hosts have learnt of the path
-                other.ip("route", "flush", "cache")
-                other.ip("-6", "route", "flush", "cache")
+            forget_paths(lab)
 
 
 FAULT = Fault(spec=PathMtu, make=make, leads_to=("mtu-mismatch",))

@@ -38,16 +38,27 @@ import resource, socket, sys, threading
 first, last = int(sys.argv[1]), int(sys.argv[2])
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-held = []
-for port in range(first, last + 1):
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-        taken = socket.socket(family)
+held, wanted = [], [(f, port) for port in range(first, last + 1) for f in (socket.AF_INET, socket.AF_INET6)]
+
+def take():
+    for family, port in list(wanted):
+        one = socket.socket(family)
         if family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        taken.bind((address, port))
-        held.append(taken)
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            one.bind(("", port))
+        except OSError:  # in use, by the rest of an old connection perhaps: then it is taken, and ours next
+            one.close()
+            continue
+        held.append(one)
+        wanted.remove((family, port))
+
+take()
 sys.stdout.write("ready\\n")
 sys.stdout.flush()
+while wanted:
+    threading.Event().wait(0.05)
+    take()
 threading.Event().wait()
 """
 
