@@ -52,6 +52,17 @@ def settled(case: Case, confidence: float) -> float:
     return min(confidence, UNSETTLED) if unread or outstanding(case) else confidence
 
 
+def bulks(case: Case) -> dict[Direction, Probe]:
+    """The last bulk probe of each direction whose both ends were there."""
+    dead = {r.name for r in case.ranks if gone(r)}
+    return {
+        (r.name, p.peer_rank): p
+        for r in case.ranks
+        for p in r.probes
+        if p.kind == "bulk" and p.peer_rank is not None and not {r.name, p.peer_rank} & dead
+    }
+
+
 class Blocked(Value, frozen=True):
     """The directions that failed with one outcome, and those that were tried and worked."""
 

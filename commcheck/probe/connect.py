@@ -36,6 +36,9 @@ SLOW_RATE = 25e6
 """Bytes per second (200 Mbit/s) under which one measurement may be a busy machine's: it is repeated, the best counts."""
 SLOW_ROUNDS, SLOW_SECONDS = 6, 0.25
 """Repetitions of a slow bulk at most, and the seconds after which no other is begun."""
+TICK = 0.004
+"""Seconds by which the kernel's count of busy time may fall short: it is kept in ticks, of which most kernels have 250
+or more a second."""
 
 _HERE, _LATE, _LOST = "here", "late", "lost"
 """What became of the receipt: it came; all was acknowledged by the peer's kernel, but its process is busy or stopped;
@@ -111,13 +114,13 @@ def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer
                 _count_losses(connection, nonce)
     except OSError as e:
         outcome, detail = Outcome.STALLED, f"64 KiB did not come through: {e}"
-    count = counted(connection) or Counted(sent=0, lost=0, rate=0.0)
+    count = counted(connection) or Counted(sent=0, lost=0, busy=0.0)
     return msgspec.structs.replace(
         _probe("bulk", address, port, outcome, begin, peer_rank, detail=detail),
         sent=count.sent,
         lost=count.lost,
         arrived=arrived,
-        rate=float(round(max(rate, count.rate))) if rate else 0.0,
+        rate=float(round(rate)),
     )
 
 
@@ -162,24 +165,27 @@ def _count_losses(connection: socket.socket, nonce: bytes) -> None:
 
 
 def _rate(connection: socket.socket, nonce: bytes, first: float) -> float:
-    """Bytes per second through the connection, whose first 64 KiB took `first` seconds."""
-    size, seconds = BULK_BYTES, first
+    """Bytes per second through the connection, whose first 64 KiB took `first` seconds; 0 where it broke off."""
+    best = BULK_BYTES / max(first, 1e-6)
     if first < FAST_SECONDS:
-        size = 3 * BULK_BYTES
-        begin = time.monotonic()
-        if _piece(connection, nonce, size) != _HERE:
-            return BULK_BYTES / first
-        seconds = time.monotonic() - begin
-    best = size / max(seconds, 1e-6)
+        best = _timed(connection, nonce, 3 * BULK_BYTES)
     end = time.monotonic() + SLOW_SECONDS
     for _ in range(SLOW_ROUNDS):
-        if best >= SLOW_RATE or time.monotonic() > end:
+        if not 0.0 < best < SLOW_RATE or time.monotonic() > end:
             break
-        begin = time.monotonic()
-        if _piece(connection, nonce, BULK_BYTES) != _HERE:
-            break
-        best = max(best, BULK_BYTES / max(time.monotonic() - begin, 1e-6))
+        best = max(best, _timed(connection, nonce, BULK_BYTES))
     return best
+
+
+def _timed(connection: socket.socket, nonce: bytes, size: int) -> float:
+    """Bytes per second of one piece, by our clock or the kernel's, whichever saw it go faster; 0 where it broke off."""
+    before, begin = counted(connection), time.monotonic()
+    if _piece(connection, nonce, size) != _HERE:
+        return 0.0
+    seconds, after = time.monotonic() - begin, counted(connection)
+    if before is not None and after is not None:
+        seconds = min(seconds, after.busy - before.busy + TICK)
+    return size / max(seconds, 1e-6)
 
 
 _SIOCOUTQ = 0x5411  # linux/sockios.h: bytes in the send queue that the peer has not acknowledged

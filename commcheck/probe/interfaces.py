@@ -1,14 +1,18 @@
 """The network interfaces of the network namespace that this is called in.
 
 Names and addresses come from `netifaces` (getifaddrs); flags and the MTU from ioctl, and not from /sys/class/net:
-inside another network namespace /sys still shows the one in which it was mounted.
+inside another network namespace /sys still shows the one in which it was mounted. The count of carrier changes is only
+there, and is taken where the hardware address shows that it is the same interface.
 """
 
 import fcntl
 import struct
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from commcheck.model.case import Address, Interface
+from commcheck.system import carriers
 
 _SIOCGIFFLAGS, _SIOCGIFMTU = 0x8913, 0x8921  # linux/sockios.h
 _IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING = 0x1, 0x8, 0x40  # linux/if.h; RUNNING: operational, so it has a carrier
@@ -59,7 +63,9 @@ def interfaces() -> tuple[Interface, ...]:
             )
     finally:
         control.close()
-    return tuple(sorted(found, key=lambda i: (not i.loopback, i.name)))
+    counts = carriers.changes(macs={i.name: i.mac for i in found})
+    counted = (replace(i, carrier_changes=counts.get(i.name)) for i in found)
+    return tuple(sorted(counted, key=lambda i: (not i.loopback, i.name)))
 
 
 def _addresses(family: str, entries: Iterable[Mapping[str, object]]) -> Iterable[Address]:

@@ -5,20 +5,23 @@ import struct
 
 from commcheck.model.base import Value
 
-_LAYOUT = struct.Struct("=100xI 52x I Q 48x I")
+_LAYOUT = struct.Struct("=100xI 52xI 8xQ Q 32xI")
 """struct tcp_info of linux/tcp.h, of which we take tcpi_total_retrans (offset 100), tcpi_data_segs_out (156),
-tcpi_delivery_rate (160) and tcpi_dsack_dups (216). The kernel only ever adds fields at the end."""
+tcpi_busy_time (168), tcpi_rwnd_limited (176) and tcpi_dsack_dups (216). The kernel only ever adds fields at the end.
+
+Not tcpi_delivery_rate: a sender that pauses never lowers it again, so it shows the best burst."""
 
 
 class Counted(Value, frozen=True):
     """`sent`: segments with data, those that were sent again among them. `lost`: of these, how many were sent again
     and not reported by the peer as received twice (DSACK, RFC 2883): a repetition that came from impatience alone (a
-    busy machine, a late acknowledgement) is no loss. `rate`: bytes per second, measured by the kernel between
-    acknowledgements, so that a process that is not scheduled does not look like a slow link."""
+    busy machine, a late acknowledgement) is no loss. `busy`: seconds in which something sent was not acknowledged yet,
+    those not counted in which the peer's process had left no room: the link's time, and not that of a process which
+    waits for a processor."""
 
     sent: int
     lost: int
-    rate: float
+    busy: float
 
 
 def counted(connection: socket.socket) -> Counted | None:
@@ -29,5 +32,5 @@ def counted(connection: socket.socket) -> Counted | None:
         return None
     if len(data) < _LAYOUT.size:
         return None
-    retransmitted, sent, rate, doubled = _LAYOUT.unpack(data)
-    return Counted(sent=sent, lost=max(0, retransmitted - doubled), rate=float(rate))
+    retransmitted, sent, busy, no_room, doubled = _LAYOUT.unpack(data)
+    return Counted(sent=sent, lost=max(0, retransmitted - doubled), busy=max(0, busy - no_room) / 1e6)

@@ -8,7 +8,7 @@ import time
 
 from commcheck.model.case import ProcessState, Socket
 from commcheck.runtime.world import RunningRank, RunningWorld
-from commcheck.system import process, sockets
+from commcheck.system import carriers, process, sockets
 
 STACK_DEADLINE = 0.25
 """Seconds for the ranks' Python stacks after they were asked; faulthandler answers from the signal handler itself."""
@@ -39,6 +39,21 @@ def socket_tables(world: RunningWorld) -> dict[int, tuple[Socket, ...]]:
         if namespace not in tables:
             tables[namespace] = sockets.table(rank.pid)
         found[rank.plan.slot] = sockets.of_process(rank.pid, tables[namespace])
+    return found
+
+
+def carrier_changes(world: RunningWorld) -> dict[int, dict[str, int]]:
+    """How often the carrier of each interface of a live process's host has changed, by slot; read once per host."""
+    read: dict[tuple[int, int], dict[str, int]] = {}
+    found = {}
+    for rank in world.alive:
+        try:
+            place = (os.stat(f"/proc/{rank.pid}/ns/net").st_ino, os.stat(f"/proc/{rank.pid}/ns/mnt").st_ino)
+        except OSError:
+            continue
+        if place not in read:
+            read[place] = carriers.changes(f"/proc/{rank.pid}/root")
+        found[rank.plan.slot] = read[place]
     return found
 
 

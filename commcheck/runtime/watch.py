@@ -232,6 +232,7 @@ class Watch:
     def _look(self, *, sockets: bool = True) -> None:
         seen, world = self._seen, self._world
         seen.states.update(evidence.states(world))
+        seen.carriers.update(evidence.carrier_changes(world))
         if sockets:
             seen.sockets.update(evidence.socket_tables(world))
 

@@ -199,7 +199,7 @@ rank-out-of-range world-size-mismatch init-method-mismatch store-timeout-too-sho
 address-family-mismatch
 interface-missing interface-down interface-without-address interface-loopback interface-unroutable
 interface-differs-between-ranks route-missing data-ports-dropped data-ports-refused one-way-blocked mtu-mismatch
-link-flapping partition duplicate-address port-range-exhausted
+link-flapping link-lossy link-slow address-order-dependent partition duplicate-address port-range-exhausted
 backend-unknown backend-not-built backend-mismatch library-missing version-mismatch driver-mismatch
 transport-fallback transport-unavailable op-unsupported build-failure
 device-missing device-ordinal-out-of-range device-shared-by-ranks local-rank-unused peer-access-broken device-fault
@@ -212,8 +212,6 @@ timeout-too-short teardown-noise process-group-misuse wrong-values fork-or-pickl
 unclassified
 """
 CAUSES = _CAUSES.split()
-WITHOUT_RULE = {"link-lossy", "link-slow", "address-order-dependent"}
-"""Named in the catalogue of causes, not yet recognised by a rule: a page about them would promise too much."""
 
 
 def test_every_cause_of_the_catalogue_is_explained() -> None:
@@ -233,7 +231,7 @@ def test_every_cause_of_the_catalogue_is_explained() -> None:
 def test_pages_name_only_what_exists() -> None:
     from commcheck.cli import explain
 
-    known = set(CAUSES) | WITHOUT_RULE
+    known = set(CAUSES)
     for symptom in Symptom:
         page = explain.explain(symptom.value)
         named = {c["id"] for c in (*page["causes"], *page["other_causes"])}

@@ -3,7 +3,17 @@
 import pytest
 
 from commcheck.diagnose import linking, match
-from commcheck.diagnose.rules.links import data_ports_dropped, mtu_mismatch, one_way_blocked, partition
+from commcheck.diagnose.rules.links import (
+    address_order_dependent,
+    data_ports_dropped,
+    link_lossy,
+    link_slow,
+    mtu_mismatch,
+    one_way_blocked,
+    partition,
+)
+from commcheck.diagnose.rules.pace import link_flapping
+from commcheck.diagnose.rules.rendezvous import store_timeout_too_short
 from commcheck.model.case import (
     Address,
     Case,
@@ -20,7 +30,9 @@ from commcheck.model.case import (
     RankRecord,
     World,
 )
+from commcheck.model.diagnosis import Role
 from commcheck.model.phase import PHASES, Phase, PhaseStatus
+from commcheck.model.taxonomy import Symptom
 
 OK, SILENT, STUCK = Outcome.OK, Outcome.TIMED_OUT, Outcome.STALLED
 
@@ -187,3 +199,158 @@ def test_where_a_host_has_shown_nothing_of_itself_the_links_do_not_decide():
     assert data_ports_dropped.match(world(*ranks)).confidence >= match.DECIDED
     dark = HostFacts(host="h1", not_read=("no answer",))
     assert data_ports_dropped.match(world(*ranks, hosts=(facts(0), dark))).confidence < match.DECIDED
+
+
+# --- what is measured of links that work ------------------------------------------------------------------------------
+
+MEGABIT = 1e6 / 8
+DONE = {"last": Phase.TEARDOWN, "status": PhaseStatus.OK}
+
+
+def measured(size=3, *, lost=None, rates=None, sent=300, usual=20000 * MEGABIT, **more):
+    """A world that came through, with lost packets and rates (bytes per second) by (from, to)."""
+    lost, rates = lost or {}, rates or {}
+
+    def found(a, b):
+        return bulk(b, arrived=65536, sent=sent, lost=lost.get((a, b), 0), rate=rates.get((a, b), usual))
+
+    ranks = (
+        rank(a, *(p for b in range(size) if b != a for p in (data(b), found(a, b))), size=size, **DONE, **more)
+        for a in range(size)
+    )
+    return world(*ranks, ended=Ended.FINISHED)
+
+
+def test_losses_are_counted_by_direction_and_blamed_on_what_they_have_in_common():
+    found = link_lossy.match(measured(lost={(0, 2): 12, (1, 2): 14}))
+    assert found.ranks == (2,)
+    assert found.hosts == ("h2",)
+    assert {(x.source, x.target) for x in found.links} == {("h0", "h2"), ("h1", "h2")}
+    assert found.confidence >= match.DECIDED
+    assert "on the way to rank 2" in found.title
+    assert found.against, "it came through, and that is said"
+    assert link_lossy.match(measured(2, lost={(0, 1): 12})).ranks == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("lost", "sent"), [({}, 300), ({(0, 2): 3}, 300), ({(0, 2): 12}, 1300), ({(0, 2): 0}, 0)],
+    ids=["none", "few", "under one in a hundred", "not counted"],
+)  # fmt: skip
+def test_what_is_not_called_lossy(lost, sent):
+    assert link_lossy.match(measured(lost=lost, sent=sent)) is None
+
+
+def test_lost_connection_attempts_follow_from_losses():
+    ranks = list(measured(lost={(0, 2): 60, (1, 2): 60}).ranks)
+    ranks[1] = rank(1, data(0), bulk(0, sent=300), data(2, SILENT))
+    judged = match.judge(world(*ranks))
+    assert judged.diagnoses[0].cause == "link-lossy"
+    assert all(d.role is Role.CONSEQUENCE for d in judged.diagnoses[1:])
+
+
+def slow_at(host, size, rate, *, into=False):
+    """The directions from (or to) a host at `rate` megabits."""
+    return {((a, host) if into else (host, a)): rate * MEGABIT for a in range(size) if a != host}
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_a_host_far_slower_than_the_others_is_named(into):
+    found = link_slow.match(measured(rates=slow_at(2, 3, 10, into=into)))
+    assert (found.ranks, found.hosts) == ((2,), ("h2",))
+    assert found.symptom is Symptom.PERF_LOW_EFFICIENCY
+    assert "10 Mbit/s" in found.title
+
+
+def test_a_link_far_slower_than_the_others_names_its_ends():
+    rates = {(1, 3): 10 * MEGABIT, (3, 1): 10 * MEGABIT}
+    assert link_slow.match(measured(4, rates=rates)).ranks == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        measured(2, rates={(0, 1): 10 * MEGABIT}),
+        measured(3, usual=10 * MEGABIT),
+        measured(3, rates=slow_at(2, 3, 90), usual=500 * MEGABIT),
+        measured(3, rates=slow_at(2, 3, 200)),
+        measured(4, rates={**slow_at(2, 4, 10), **slow_at(0, 4, 10), **slow_at(1, 4, 10)}),
+        measured(3, usual=0.0, rates={(0, 1): 10 * MEGABIT}),
+    ],
+    ids=["two hosts", "all slow", "less than eight times", "fast enough", "most are slow", "nothing to compare with"],
+)
+def test_what_is_not_called_slow(case):
+    assert link_slow.match(case) is None
+
+
+# --- carriers ---------------------------------------------------------------------------------------------------------
+
+
+def carriers(before, after, *, ended=Ended.FINISHED, **more):
+    ranks = tuple(rank(n, size=2, carrier_changes={"eth0": after[n], "eth7": 99}, **{**DONE, **more}) for n in (0, 1))
+    return world(*ranks, ended=ended, hosts=tuple(facts(n, carrier_changes=before[n]) for n in (0, 1)))
+
+
+def test_a_carrier_that_went_while_the_world_ran_is_named():
+    found = link_flapping.match(carriers((2, 2), (2, 4)))
+    assert found.ranks == (1,)
+    assert "eth0" in found.title
+    assert found.symptom is Symptom.PERF_LOW_EFFICIENCY
+    assert found.against
+    stuck = carriers((2, 2), (2, 3), ended=Ended.STALLED, last=Phase.VERIFY, status=PhaseStatus.RUNNING)
+    found = link_flapping.match(stuck)
+    assert found.symptom is Symptom.PERF_HANG
+    assert not found.against
+
+
+@pytest.mark.parametrize(
+    "case",
+    [carriers((7, 7), (7, 7)), carriers((None, None), (2, 4)), carriers((2, 2), (0, 0))],
+    ids=["it went before", "not read before", "not read after"],
+)
+def test_what_is_not_called_flapping(case):
+    assert link_flapping.match(case) is None
+
+
+def test_an_interface_that_nobody_uses_may_flap():
+    case = carriers((2, 2), (2, 4), published=())
+    assert link_flapping.match(case) is None
+
+
+# --- luck -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_world_that_came_through_by_luck_is_told_so():
+    odd = Outcome.OTHER  # no other rule makes anything of it
+    ranks = full({(0, 1): odd}, size=2, **DONE)
+    judged = match.judge(world(*ranks, ended=Ended.FINISHED))
+    assert [d.cause for d in judged.diagnoses] == ["address-order-dependent"]
+    assert judged.diagnoses[0].ranks == (1,)
+    blocked = match.judge(world(*full({(0, 1): SILENT}, size=2, **DONE), ended=Ended.FINISHED))
+    assert blocked.diagnoses[0].cause == "one-way-blocked"
+    assert {d.cause: d.role for d in blocked.diagnoses}["address-order-dependent"] is Role.CONSEQUENCE
+
+
+def test_what_is_no_luck():
+    assert address_order_dependent.match(world(*full({}, size=2, **DONE), ended=Ended.FINISHED)) is None
+    failed = world(*full({(0, 1): SILENT}, size=2, last=Phase.GROUP), ended=Ended.FAILED)
+    assert address_order_dependent.match(failed) is None
+
+
+# --- a store that is given up by all ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("begin", "blamed"), [(2.0, (1,)), (0.1, None)], ids=["came later", "came in time"])
+def test_who_came_to_the_store_when_the_first_had_left_was_late(begin, blamed):
+    def gave_up(number, begin, seconds):
+        error = RankError(phase=Phase.STORE, kind="DistStoreError", message="Timed out after 1 seconds waiting")
+        record = PhaseRecord(phase=Phase.STORE, status=PhaseStatus.FAILED, begin=begin, seconds=seconds)
+        return rank(number, size=2, tries=(), published=(), phases=(record,), error=error, exit=Exit(code=1))
+
+    case = Case(
+        origin=Origin.WORLD,
+        world=World(size=2, backend="gloo", store_seconds=0.4),
+        ranks=(gave_up(0, 0.1, 1.0), gave_up(1, begin, 1.5)),
+        ended=Ended.FAILED,
+    )
+    found = store_timeout_too_short.match(case)
+    assert (found and found.ranks) == blamed

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from commcheck.model.case import Collective, PairMeasure
-from commcheck.system import sockets
+from commcheck.system import carriers, sockets
 from commcheck.worker.context import RankContext
 from commcheck.worker.steps import NotSupportedError, Step, perform
 
@@ -34,6 +34,9 @@ def first(ctx: RankContext) -> str:
     dist.all_gather(out, mine)
     ctx.journal.returned(index)
     ctx.journal.met(tuple((int(t[0]), int(t[1])) for t in out))
+    prepare = getattr(ctx.workload, "prepare", None)
+    if prepare is not None:
+        prepare(ctx)
     return f"{ctx.world_size} member(s)"
 
 
@@ -51,16 +54,21 @@ def verify(ctx: RankContext) -> str:
 
 
 def steady(ctx: RankContext) -> str:
-    """Latency and bandwidth per pair, coarse; an all-reduce ends it so that all ranks leave together."""
-    steps: tuple[Step, ...] = ctx.workload.VERIFY
-    if not steps or ctx.world_size == 1:
-        return "not measured"
-    for peers in _rounds(ctx.world_size):
-        peer = peers.get(ctx.rank)
-        if peer is not None:
-            ctx.journal.measured(_measure(ctx, peer))
-    perform(ctx, Step(op="all_reduce", size=4, reduce_op="sum"))
-    return "every pair" if ctx.world_size <= ALL_PAIRS_UP_TO else "ring neighbours"
+    """Latency and bandwidth per pair, coarse, then what the workload does again and again; an all-reduce ends it so that
+    all ranks leave together."""
+    note = "not measured"
+    if ctx.workload.VERIFY and ctx.world_size > 1:
+        for peers in _rounds(ctx.world_size):
+            peer = peers.get(ctx.rank)
+            if peer is not None:
+                ctx.journal.measured(_measure(ctx, peer))
+        note = "every pair" if ctx.world_size <= ALL_PAIRS_UP_TO else "ring neighbours"
+    train = getattr(ctx.workload, "train", None)
+    if train is not None:
+        train(ctx)
+    if ctx.workload.VERIFY and ctx.world_size > 1:
+        perform(ctx, Step(op="all_reduce", size=4, reduce_op="sum"))
+    return note
 
 
 def _rounds(size: int) -> list[dict[int, int]]:
@@ -108,6 +116,8 @@ def _measure(ctx: RankContext, peer: int) -> PairMeasure:
 def teardown(ctx: RankContext) -> str:
     """Leave the group, and wait for the look-ups that went on meanwhile (each is bounded). The store goes with the
     process."""
+    if ctx.workload.LOOKS:
+        ctx.journal.carriers(carriers.changes())
     dist.destroy_process_group()
     for thread in ctx.background:
         thread.join()

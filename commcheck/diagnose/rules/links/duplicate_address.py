@@ -67,6 +67,7 @@ RULE = Rule(
     fixes=((FixPattern.NETWORK_SETTING, "give one of the hosts another address"),),
     match=match,
     explains=(
+        "address-order-dependent",
         "data-ports-refused",
         "data-ports-dropped",
         "one-way-blocked",

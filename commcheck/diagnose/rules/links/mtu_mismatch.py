@@ -12,10 +12,10 @@ the sender is filtered, so that path MTU discovery fails.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import Direction, culprits, hosts, links, outstanding, settled
-from commcheck.diagnose.view import evidence, gone, interface_of, published
+from commcheck.diagnose.linking import bulks, culprits, hosts, links, outstanding, settled
+from commcheck.diagnose.view import evidence, interface_of, published
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case, Outcome, Probe
+from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
@@ -23,18 +23,8 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 def match(case: Case) -> Match | None:
     """A connection of ours stands and carries small messages, and 64 KiB do not come through."""
-    stalled: dict[Direction, Probe] = {}
-    dead = {r.name for r in case.ranks if gone(r)}
-    for r in case.ranks:
-        for p in r.probes:
-            if (
-                p.kind == "bulk"
-                and p.outcome is Outcome.STALLED
-                and p.arrived == 0  # where a part came through, packets are lost, and not only large ones
-                and p.peer_rank is not None
-                and p.peer_rank not in dead
-            ):
-                stalled[r.name, p.peer_rank] = p
+    # Where a part came through, packets are lost, and not only large ones.
+    stalled = {d: p for d, p in bulks(case).items() if p.outcome is Outcome.STALLED and p.arrived == 0}
     if not stalled:
         return None
     directions = tuple(stalled)
@@ -85,5 +75,6 @@ RULE = Rule(
     symptoms=(Symptom.PERF_HANG, Symptom.PREP_HANG_TIMEOUT),
     fixes=((FixPattern.NETWORK_SETTING, "lower the MTU to what the path carries"),),
     match=match,
+    explains=("address-order-dependent",),
     needs=("ranks",),
 )

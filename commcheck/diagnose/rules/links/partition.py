@@ -68,6 +68,12 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
     fixes=((FixPattern.NETWORK_SETTING, "restore the path between the groups"),),
     match=match,
-    explains=("data-ports-dropped", "data-ports-refused", "route-missing", "one-way-blocked"),
+    explains=(
+        "address-order-dependent",
+        "data-ports-dropped",
+        "data-ports-refused",
+        "route-missing",
+        "one-way-blocked",
+    ),
     needs=("ranks",),
 )

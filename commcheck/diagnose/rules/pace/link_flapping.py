@@ -12,12 +12,71 @@ Take the card or cable out of service; until then retries (NCCL_IB_TIMEOUT, NCCL
 breaks.
 
 **How to confirm**
-`dmesg | grep -i 'link is'`, `ethtool -S IFACE`, the counters of the switch port.
+`cat /sys/class/net/IFACE/carrier_changes` before and after: commcheck compares it with what it was when the world
+began. `dmesg | grep -i 'link is'`, `ethtool -S IFACE`, the counters of the switch port.
 """
 
+from __future__ import annotations
+
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.view import evidence, names, phase_of_end, started, symptom_in, world_failed
+from commcheck.model.base import ranks_text
+from commcheck.model.case import Case, Ended, Interface, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """The kernel's count of carrier changes of an interface that the ranks use has grown while the world ran."""
+    found: list[tuple[RankRecord, Interface, int]] = []
+    for rank in started(case):
+        for interface in _used(case, rank):
+            now = rank.carrier_changes.get(interface.name, 0)
+            if interface.carrier_changes is not None and now > interface.carrier_changes:
+                found.append((rank, interface, now - interface.carrier_changes))
+    if not found:
+        return None
+    ranks = names(r for r, _, _ in found)
+    seen: list[Evidence] = []
+    for rank, interface, times in found[:6]:
+        text = f"{interface.name}: the carrier came or went {times} time(s) while the world ran"
+        seen.append(evidence(EvidenceKind.FACT, text, rank, f"/sys/class/net/{interface.name}/carrier_changes"))
+    shown = ", ".join(sorted({i.name for _, i, _ in found}))
+    failed = world_failed(case)
+    against = () if failed else (evidence(EvidenceKind.VALUE, "this world came through all the same"),)
+    hang = case.ended is not Ended.FAILED
+    return Match(
+        symptom=symptom_in(phase_of_end(found[0][0]), hang=hang) if failed else Symptom.PERF_LOW_EFFICIENCY,
+        title=f"The link of {ranks_text(ranks)} ({shown}) lost its carrier while the world ran",
+        confidence=0.93,
+        ranks=ranks,
+        hosts=tuple(dict.fromkeys(r.host for r, _, _ in found)),
+        evidence=tuple(seen),
+        against=against,
+        fixes=(
+            Fix(
+                pattern=FixPattern.CHANGE_HARDWARE,
+                text=f"replace the cable, transceiver or card behind {shown}; until then leave the host out of the job",
+                commands=(
+                    f"ethtool -S {found[0][1].name}; dmesg | grep -i 'link is'   # and the switch port's counters",
+                ),
+                applies_to_ranks=ranks,
+            ),
+        ),
+    )
+
+
+def _used(case: Case, rank: RankRecord) -> tuple[Interface, ...]:
+    """The interfaces of a rank's host that hold an address which the rank offers or connects from."""
+    facts = case.host(rank.host)
+    mine = {p.address for p in rank.published} | {s.local_address for s in rank.sockets} | {p.via for p in rank.probes}
+    return tuple(
+        i
+        for i in (facts.interfaces if facts else ())
+        if not i.loopback and any(a.address.partition("%")[0] in mine for a in i.addresses)
+    )
+
 
 RULE = Rule(
     cause="link-flapping",
@@ -28,6 +87,8 @@ RULE = Rule(
         Symptom.TRAIN_COMMUNICATION_ERROR,
         Symptom.PERF_HANG,
         Symptom.PERF_LOW_EFFICIENCY,
+        Symptom.SETUP_HANG_TIMEOUT,
+        Symptom.PREP_HANG_TIMEOUT,
     ),
     fixes=(
         (FixPattern.CHANGE_HARDWARE, "Replace the cable, transceiver or card of the host that the lines name."),
@@ -51,5 +112,18 @@ RULE = Rule(
             weight=0.75,
         ),
     ),
-    explains=PEERS_SEE,
+    match=match,
+    explains=(
+        "address-order-dependent",
+        *PEERS_SEE,
+        "data-ports-dropped",
+        "one-way-blocked",
+        "partition",
+        "route-missing",
+        "port-dropped",
+        "mtu-mismatch",
+        "link-lossy",
+        "link-slow",
+    ),
+    needs=("ranks", "hosts"),
 )

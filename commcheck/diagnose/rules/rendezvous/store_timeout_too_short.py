@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case
+from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -37,6 +37,10 @@ def match(case: Case) -> Match | None:
         and said(r, "timed out", "Timed out", "timeout")
     ]
     late = [r for r in there if r not in gave_up and (r.exit is None or r.exit.by_us)]
+    if not late and gave_up:  # who came to the store when the first had left gave up in turn
+        first = min(_left(r) for r in gave_up)
+        late = [r for r in gave_up if (p := r.phase(Phase.STORE)) is not None and p.begin >= first]
+        gave_up = [r for r in gave_up if r not in late]
     if not gave_up or len(there) < case.world.size or not late:
         return None
     seconds = case.world.store_seconds
@@ -62,6 +66,12 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _left(rank: RankRecord) -> float:
+    """When a rank that failed came out of its last phase, in seconds since the world's start."""
+    last = rank.last_phase
+    return 0.0 if last is None else last.begin + last.seconds
 
 
 RULE = Rule(
