@@ -17,8 +17,7 @@ Said = Callable[[Outcome], None]
 
 def run_all(wanted: Sequence[Found], jobs: int, said: Said) -> tuple[Outcome, ...]:
     """Run all, `jobs` at a time, and give their outcomes in the order of `wanted`; `said` is called with each as it ends
-    (by one thread at a time). One that fails for our own reasons does not stop the others. After KeyboardInterrupt all
-    that runs is ended before it is raised again."""
+    (by one thread at a time). One that fails for our own reasons does not stop the others."""
     # The dear ones first: a long one that comes last would keep the other workers waiting.
     order = sorted(range(len(wanted)), key=lambda i: -wanted[i].scenario.world.size)
     left: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -44,17 +43,16 @@ def run_all(wanted: Sequence[Found], jobs: int, said: Said) -> tuple[Outcome, ..
             broken.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=work, name=f"scenarios {n}") for n in range(max(1, min(jobs, len(wanted))))]
+    # Daemons: after Ctrl-C nobody waits for a world's deadline. All that a worker has started dies with this process.
+    count = max(1, min(jobs, len(wanted)))
+    threads = [threading.Thread(target=work, name=f"scenarios {n}", daemon=True) for n in range(count)]
     for thread in threads:
         thread.start()
     try:
         for thread in threads:
             thread.join()
-    except BaseException:
+    finally:
         stop.set()
-        for thread in threads:
-            thread.join()
-        raise
     if broken:
         raise broken[0]
     return tuple(rows[number] for number in range(len(wanted)))

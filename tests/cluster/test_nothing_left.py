@@ -78,3 +78,55 @@ def test_a_run_leaves_nothing(ending, tmp_path):
     assert wait_until(lambda: not any(held[kind] & namespaces(kind) for kind in KINDS))
     assert list(tmp_path.iterdir()) == []
     assert machine() == before
+
+
+SCENARIO = """
+title = "Stopped ranks on hosts with faults that come later"
+deadline = 60
+[lab]
+[world]
+env = { GLOO_SOCKET_IFNAME = "eth0" }
+[[fault]]
+kind = "listener"
+hosts = [1]
+port = 7000
+when = { after = 0.0 }
+[[fault]]
+kind = "stop"
+rank = 0
+phase = "resolve"
+[[fault]]
+kind = "stop"
+rank = 1
+phase = "resolve"
+[expect]
+verdict = "unhealthy"
+cause = "rank-stopped"
+symptoms = ["setup-hang-timeout"]
+ranks = [0, 1]
+"""
+
+
+@pytest.mark.parametrize("ending", ["kill -9", "interrupt", "terminate"])
+def test_a_run_of_scenarios_leaves_nothing(ending, tmp_path):
+    before = machine()
+    (tmp_path / "mine.toml").write_text(SCENARIO)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "commcheck", "scenario", "run", "mine.toml", "--quiet"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path)},
+    )
+    with run:
+        assert wait_until(lambda: run.poll() is not None or len(stopped(descendants(run.pid))) == 2, START_SECONDS)
+        assert run.poll() is None, "it ended before its ranks were seen"
+        ours = descendants(run.pid)
+        held = {kind: namespaces(kind, ours) for kind in KINDS}
+        run.send_signal({"kill -9": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}[ending])
+        code = run.wait(END_SECONDS)
+    assert code == {"kill -9": -signal.SIGKILL, "interrupt": 130, "terminate": -signal.SIGTERM}[ending]
+    assert wait_until(lambda: gone(ours))
+    assert wait_until(lambda: not any(held[kind] & namespaces(kind) for kind in KINDS))
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
+    assert machine() == before
