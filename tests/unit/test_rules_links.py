@@ -1,8 +1,10 @@
 """The rules about links: whom they blame, and that they hold back while what would move the blame is still under way."""
 
 import pytest
+from msgspec.structs import replace
 
 from commcheck.diagnose import linking, match
+from commcheck.diagnose.rules.interfaces import interface_unroutable
 from commcheck.diagnose.rules.links import (
     address_order_dependent,
     data_ports_dropped,
@@ -28,6 +30,7 @@ from commcheck.model.case import (
     Published,
     RankError,
     RankRecord,
+    Socket,
     World,
 )
 from commcheck.model.diagnosis import Role
@@ -354,3 +357,68 @@ def test_who_came_to_the_store_when_the_first_had_left_was_late(begin, blamed):
     )
     found = store_timeout_too_short.match(case)
     assert (found and found.ranks) == blamed
+
+
+# --- behind a NAT -----------------------------------------------------------------------------------------------------
+
+STORE = {"MASTER_PORT": "29500"}
+
+
+def connection(local, port, remote, remote_port):
+    return Socket(
+        family="ipv4", protocol="tcp", local_address=local, local_port=port, remote_address=remote,
+        remote_port=remote_port, state="ESTAB",
+    )  # fmt: skip
+
+
+def natted(outcome, *, inside="192.168.200.11", outside="10.77.0.1"):
+    """Rank 1 of two hosts offers `inside`; the store's host sees it come from `outside`."""
+    store = connection(inside, 41000, address(0), 29500)
+    there = connection(address(0), 29500, outside, 41000 if outside == inside else 61000)
+    h1 = replace(
+        facts(1),
+        interfaces=(
+            Interface(
+                name="eth0", up=True, carrier=True, loopback=False, mtu=1500,
+                addresses=(Address(family="ipv4", address=inside, prefix=24),),
+            ),
+        ),
+    )  # fmt: skip
+    silent = Probe(kind="data", target=inside, port=40001, outcome=outcome, peer_rank=1)
+    ranks = (
+        rank(0, silent, size=2, environment=STORE, sockets=(there,)),
+        rank(
+            1, data(0), bulk(0), size=2, environment=STORE, sockets=(store,),
+            published=(Published(rank=1, address=inside, port=40001),),
+        ),
+    )  # fmt: skip
+    return world(*ranks, hosts=(facts(0), h1))
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, SILENT, Outcome.REFUSED])
+def test_a_host_behind_an_address_translation_is_named(outcome):
+    judged = match.judge(natted(outcome))
+    found = judged.diagnoses[0]
+    assert (found.cause, found.ranks) == ("interface-unroutable", (1,))
+    assert found.confidence >= match.DECIDED
+    assert any("come from 10.77.0.1" in e.text for e in found.evidence)
+    assert any("private" in t for t in (found.title,))
+    assert all(d.role is Role.CONSEQUENCE for d in judged.diagnoses[1:])
+
+
+def test_a_firewall_before_a_private_address_is_no_address_translation():
+    """The store sees the rank under its own address: the network between is a plain one, and something blocks."""
+    judged = match.judge(natted(SILENT, outside="192.168.200.11"))
+    assert interface_unroutable.match(natted(SILENT, outside="192.168.200.11")) is None
+    assert "one-way-blocked" in {d.cause for d in judged.diagnoses}
+
+
+def test_a_public_address_is_not_behind_one():
+    assert interface_unroutable.match(natted(Outcome.UNREACHABLE, inside="8.8.4.4")) is None
+
+
+def test_a_link_that_came_back_does_not_end_the_watch():
+    """The world may yet come through; one whose link stays away will not."""
+    waiting = {"ended": Ended.STALLED, "last": Phase.VERIFY, "status": PhaseStatus.RUNNING}
+    assert link_flapping.match(carriers((2, 2), (2, 4), **waiting)).confidence < match.DECIDED
+    assert link_flapping.match(carriers((2, 2), (2, 3), **waiting)).confidence >= match.DECIDED

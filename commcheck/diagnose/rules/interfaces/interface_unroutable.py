@@ -3,9 +3,11 @@
 **What you see.** `connectFullMesh failed` with a timeout, no route, or a refusal, from ranks whose own settings are right.
 
 **Why it happens.** The interface named (or the one that the host name stands for) belongs to a network of this host
-alone. Container bridges have the same address on every host, so that a peer even connects to itself.
+alone. Container bridges have the same address on every host, so that a peer even connects to itself. A host behind an
+address translation (NAT) reaches the others, and its own address means nothing to them.
 
-**How to fix.** Name an interface in a network that all hosts share.
+**How to fix.** Name an interface in a network that all hosts share. Behind a NAT there is none: put the hosts into one
+network (a VPN, an overlay), or run the ranks on one side.
 
 **How to confirm.** From another host, `ip route get ADDRESS` leads elsewhere.
 """
@@ -27,42 +29,31 @@ from commcheck.diagnose.view import (
     networks,
     parse,
     published,
+    rank_zero,
     several_hosts,
     started,
     world_failed,
 )
 from commcheck.model.base import sentence
 from commcheck.model.case import Case, Outcome, RankRecord
-from commcheck.model.diagnosis import Evidence, EvidenceKind, Match
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
 def match(case: Case) -> Match | None:
     """A published address outside all networks that the hosts share, while there is such a network, that peers could
-    not reach; or one that another host has too."""
+    not reach; or one that another host has too; or one behind a NAT."""
     if not several_hosts(case):
         return None
     shared = common_networks(case)
-    wrong = [r for r in started(case) if _stray(case, r, shared)]
-    if not wrong or not shared:
+    wrong = [r for r in started(case) if _stray(case, r, shared)] if shared else []
+    hidden = [] if wrong else [r for r in started(case) if _hidden(case, r)]
+    if not wrong and not hidden:
         return None
-    seen: list[Evidence] = []
-    for r in wrong[:6]:
-        interface = interface_of(case, r, published(r))
-        chosen = "GLOO_SOCKET_IFNAME" if named_interface(r) else "its host name"
-        text = f"offers {published(r)} ({interface.name if interface else 'unknown interface'}, chosen by {chosen})"
-        seen.append(evidence(EvidenceKind.FACT, text, r, "interfaces"))
-    for (source, target), p in data_probes(case).items():
-        if target in names(wrong) and p.outcome is not Outcome.OK:
-            seen.append(
-                Evidence(
-                    kind=EvidenceKind.PROBE,
-                    rank=source,
-                    text=f"{p.target}: {p.outcome.value} {p.detail}",
-                    source="own connection",
-                )
-            )
+    seen = _offers(case, (wrong or hidden)[:6]) + _attempts(case, names(wrong or hidden))
+    if hidden:
+        return _behind_nat(case, hidden, seen)
     networks_shown = ", ".join(str(n) for n in shared)
     seen.append(evidence(EvidenceKind.FACT, f"the hosts share {networks_shown}"))
     first = interface_of(case, wrong[0], published(wrong[0]))
@@ -79,6 +70,90 @@ def match(case: Case) -> Match | None:
         evidence=tuple(seen[:12]),
         fixes=mended(case, tuple(wrong)),
     )
+
+
+def _offers(case: Case, wrong: list[RankRecord]) -> list[Evidence]:
+    seen = []
+    for r in wrong:
+        interface = interface_of(case, r, published(r))
+        chosen = "GLOO_SOCKET_IFNAME" if named_interface(r) else "its host name"
+        text = f"offers {published(r)} ({interface.name if interface else 'unknown interface'}, chosen by {chosen})"
+        seen.append(evidence(EvidenceKind.FACT, text, r, "interfaces"))
+    return seen
+
+
+def _attempts(case: Case, wrong: tuple[int, ...]) -> list[Evidence]:
+    return [
+        Evidence(
+            kind=EvidenceKind.PROBE,
+            rank=source,
+            text=f"{p.target}: {p.outcome.value} {p.detail}",
+            source="own connection",
+        )
+        for (source, target), p in data_probes(case).items()
+        if target in wrong and p.outcome is not Outcome.OK
+    ]
+
+
+def _behind_nat(case: Case, hidden: list[RankRecord], seen: list[Evidence]) -> Match:
+    """The match of ranks that reach the others from an address which the others cannot reach."""
+    for (source, target), p in data_probes(case).items():
+        if source in names(hidden) and target not in names(hidden) and p.outcome is Outcome.OK:
+            text = f"rank {source} to rank {target}: works"
+            seen.append(Evidence(kind=EvidenceKind.PROBE, rank=source, text=text, source="own connection"))
+    for r in hidden[:4]:
+        outside = _seen_as(case, r)
+        if outside:
+            text = f"the store sees its connection come from {outside}, not from {published(r)}: an address translation"
+            seen.append(evidence(EvidenceKind.SOCKET, text, r, "/proc/net/tcp of rank 0"))
+    return Match(
+        symptom=Symptom.SETUP_FAILURE if world_failed(case) else Symptom.SETUP_UNEXPECTED_PROTOCOL,
+        title=sentence(
+            names(hidden),
+            f"offers {published(hidden[0])}, a private address that the other hosts cannot reach: as behind a NAT",
+        ),
+        confidence=UNSETTLED if silent(case) else settled(case, 0.93),
+        ranks=names(hidden),
+        hosts=tuple(dict.fromkeys(r.host for r in hidden)),
+        evidence=tuple(seen[:12]),
+        fixes=(
+            Fix(
+                pattern=FixPattern.NETWORK_SETTING,
+                text="put the hosts into one network (a VPN, an overlay, a bridged virtual machine), or run all ranks on "
+                "one side: gloo and NCCL need connections in both directions",
+                applies_to_ranks=names(hidden),
+                not_tried="it is not a setting of the world",
+            ),
+        ),
+    )
+
+
+def _hidden(case: Case, rank: RankRecord) -> bool:
+    """The rank offers a private address of a network of its own; it reaches the others, and they do not reach it: they
+    have no route to it, or the store's host sees it come from another address."""
+    parsed = parse(published(rank)) if published(rank) else None
+    if parsed is None or not parsed.is_private or parsed.is_loopback or parsed.is_link_local:
+        return False
+    probes = data_probes(case)
+    failed = {a: p for (a, b), p in probes.items() if b == rank.name and p.outcome is not Outcome.OK}
+    reached = [b for b in failed if (found := probes.get((rank.name, b))) is not None and found.outcome is Outcome.OK]
+    others = [case.host(r.host) for r in started(case) if r.name in failed]
+    if not reached or any(parsed in n for h in others for n in networks(h)):
+        return False
+    return any(p.outcome is Outcome.UNREACHABLE for p in failed.values()) or bool(_seen_as(case, rank))
+
+
+def _seen_as(case: Case, rank: RankRecord) -> str:
+    """The address, of no host of the world, from which connections reach the store while this rank's own does not
+    show there; empty where there is none, or where it cannot be told whose they are."""
+    zero = rank_zero(case)
+    port = zero.environment.get("MASTER_PORT", "") if zero else ""
+    own = {(s.local_address, s.local_port) for s in rank.sockets if s.state == "ESTAB" and str(s.remote_port) == port}
+    arrived = [s for s in zero.sockets if s.state == "ESTAB" and str(s.local_port) == port] if zero else []
+    if not own or not arrived or own & {(s.remote_address, s.remote_port) for s in arrived}:
+        return ""
+    known = {a for h in case.hosts for a in addresses(h)}
+    return next((s.remote_address for s in arrived if s.remote_address not in known), "")
 
 
 def _stray(case: Case, rank: RankRecord, shared: list[Network]) -> bool:
@@ -100,7 +175,10 @@ RULE = Rule(
     title="A rank offers an address that the other hosts cannot reach",
     stage=Stage.SETUP,
     symptoms=(Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT),
-    fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "name an interface in a network that all hosts share"),),
+    fixes=(
+        (FixPattern.COMMUNICATION_CONFIGURATION, "name an interface in a network that all hosts share"),
+        (FixPattern.NETWORK_SETTING, "put the hosts into one network"),
+    ),
     match=match,
     explains=(
         "data-ports-refused",

@@ -96,6 +96,9 @@ def _why(case: Case, rank: RankRecord, probe: Probe | None) -> list[Evidence]:
     if facts is not None and facts.interfaces and target is not None:  # without interfaces, no facts could be read
         text = "; ".join(f"{r.destination} over {r.interface}" for r in facts.routes[:6]) or "no route at all"
         seen.append(evidence(EvidenceKind.FACT, f"routes: {text}", rank, "routes"))
+        if target.is_private:
+            text = f"{probe.target} is a private address: from outside its network, as behind a NAT, nobody reaches it"
+            seen.append(evidence(EvidenceKind.FACT, text, None, "RFC 1918, RFC 4193"))
     return seen
 
 

@@ -26,6 +26,9 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
+UNDECIDED = 0.72
+"""Confidence while the world may yet come through: it does not end the watch (match.DECIDED)."""
+
 
 def match(case: Case) -> Match | None:
     """The kernel's count of carrier changes of an interface that the ranks use has grown while the world ran."""
@@ -46,10 +49,12 @@ def match(case: Case) -> Match | None:
     failed = world_failed(case)
     against = () if failed else (evidence(EvidenceKind.VALUE, "this world came through all the same"),)
     hang = case.ended is not Ended.FAILED
+    # A link that has come back may let the world go on; one that has not will not.
+    back = all(times % 2 == 0 for _, _, times in found) and case.ended not in (Ended.FINISHED, Ended.FAILED)
     return Match(
         symptom=symptom_in(phase_of_end(found[0][0]), hang=hang) if failed else Symptom.PERF_LOW_EFFICIENCY,
         title=f"The link of {ranks_text(ranks)} ({shown}) lost its carrier while the world ran",
-        confidence=0.93,
+        confidence=UNDECIDED if back else 0.93,
         ranks=ranks,
         hosts=tuple(dict.fromkeys(r.host for r, _, _ in found)),
         evidence=tuple(seen),
