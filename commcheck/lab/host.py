@@ -48,19 +48,21 @@ class Space:
         """Load firewall rules here."""
         self.command(["nft", "-f", "-"], text)
 
-    def inside(self, work: Callable[[], T]) -> T:
-        """Call `work` in a thread that has entered this network. Sockets made there stay in it."""
+    def inside(self, work: Callable[[], T], *, more: Sequence[str] = ()) -> T:
+        """Call `work` in a thread that has entered this network, and `more` kinds of its namespaces ("uts"). Sockets that
+        are made there stay in it."""
         outcome: list[T] = []
         failure: list[BaseException] = []
 
         def entered() -> None:
             try:
-                handle = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    if CDLL(None, use_errno=True).setns(handle, 0) != 0:
-                        raise OSError(get_errno(), "setns")
-                finally:
-                    os.close(handle)
+                for kind in ("net", *more):
+                    handle = os.open(f"/proc/{self.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+                    try:
+                        if CDLL(None, use_errno=True).setns(handle, 0) != 0:
+                            raise OSError(get_errno(), "setns")
+                    finally:
+                        os.close(handle)
                 outcome.append(work())
             except BaseException as error:  # handed over to the caller's thread
                 failure.append(error)

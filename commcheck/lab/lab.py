@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from commcheck.errors import LaunchError
 from commcheck.lab import netlink
+from commcheck.lab.carriers import wait_for_carriers
 from commcheck.lab.host import Host, Space
 from commcheck.lab.keeper import Keeper
-from commcheck.lab.network import forwarding, hosts_file, names, wires
+from commcheck.lab.network import forwarding, hosts_file, names, port, wires
 from commcheck.lab.requirements import missing_requirement
 from commcheck.lab.validity import require_valid
 from commcheck.model.plan import Place
@@ -30,6 +31,7 @@ FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 CABLES = dict.fromkeys((f"net.bridge.bridge-nf-call-{name}tables" for name in ("ip", "ip6", "arp")), "0")
 """A bridge is a cable: its frames do not pass the firewall of the switch's IP layer, whatever the machine's default."""
 
+FILES = ("/etc/hosts", "/etc/resolv.conf")
 TWO_HOSTS = Topology()
 
 NO_RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
@@ -59,6 +61,11 @@ class Lab:
     def places(self) -> tuple[Place, ...]:
         """One place per host, in order."""
         return tuple(host.place() for host in self.hosts)
+
+    @property
+    def private_files(self) -> tuple[str, ...]:
+        """The files and directories that each host has for itself."""
+        return (*FILES, "/dev/shm") if self.topology.shm is not None else FILES  # noqa: S108
 
     def __getitem__(self, number: int) -> Host:
         return self.hosts[number]
@@ -108,6 +115,14 @@ class Lab:
         self.hosts = tuple(Host(f"h{i}", pid, i, wires(topology, i), switch) for i, pid in enumerate(keeper.pids))
         for host in self.hosts:
             host.inside(partial(netlink.build_host, topology, host.number))
+        for space in (*self.hosts, switch):
+            space.inside(partial(wait_for_carriers, space.name, self.cables(space)))
+
+    def cables(self, space: Space) -> list[str]:
+        """The links of a place that have a cable: a host's interfaces, or the switch's ports."""
+        if isinstance(space, Host):
+            return [wire.name for wire in space.wires if wire.cable]
+        return [port(wire.network, host.number) for host in self.hosts for wire in host.wires if wire.cable]
 
     def _held(self, number: int) -> dict[str, Any]:
         """What the holder of a host is told."""
@@ -116,7 +131,7 @@ class Lab:
         uptimes = dict(enumerate(topology.uptimes))
         return {
             "name": f"h{number}",
-            "files": {"/etc/hosts": text, "/etc/resolv.conf": NO_RESOLVER},
+            "files": dict(zip(FILES, (text, NO_RESOLVER), strict=True)),
             "sysctls": SYSCTLS,
             "shm": topology.shm,
             "uptime": uptimes.get(number, 0),

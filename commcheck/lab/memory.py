@@ -73,8 +73,11 @@ def memory_group(limit: int) -> Iterator[str]:
     try:
         if guard.stdout is None or guard.stdout.readline() != b"ready\n":
             raise LaunchError("the memory group's guard did not start")
-        group.mkdir()
-        (group / file).write_text(str(limit), encoding="ascii")
+        try:
+            group.mkdir()
+            (group / file).write_text(str(limit), encoding="ascii")
+        except OSError as error:  # they belong to the machine: the root of a user namespace may not make them
+            raise LaunchError(f"no memory control group can be made in {directory}: {error.strerror}") from error
         yield str(group)
     finally:
         guard.communicate(timeout=GUARD_SECONDS + 1.0)

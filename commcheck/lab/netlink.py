@@ -41,6 +41,11 @@ def missing_package() -> str:
     return ""
 
 
+def no_links(kind: str) -> str:
+    """The sentence for a kernel that cannot make this kind of link."""
+    return f"this kernel has no {kind} links: modprobe {MODULES[kind]}, or choose another kind of network"
+
+
 def load() -> None:
     """Import pyroute2 now. Raises LaunchError when it is missing."""
     missing = missing_package()
@@ -158,9 +163,7 @@ def _overlay(ip: Any, topology: Topology, wire: Wire, host: int) -> None:
     except Exception as error:
         if getattr(error, "code", None) != EOPNOTSUPP:
             raise
-        raise LaunchError(
-            f"this kernel has no {wire.kind} links: modprobe {MODULES[wire.kind]}, or choose another kind of network"
-        ) from error
+        raise LaunchError(no_links(wire.kind)) from error
     # Every frame goes to every other tunnel end, so that there is nothing to learn, nor to forget between two uses.
     for number, carrier in carriers.items():
         if number != host and carrier:

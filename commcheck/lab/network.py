@@ -152,6 +152,12 @@ def forwarding(topology: Topology) -> str:
     """
 
 
+def bridges(topology: Topology) -> list[str]:
+    """The bridges in the switch."""
+    own = [f"br{index}" for index, network in enumerate(topology.networks) if network.kind == "bridge"]
+    return [*own, NAT_BRIDGE] if topology.nat else own
+
+
 def port(wire: int, host: int) -> str:
     """The name, in the switch, of the cable to `host` on network number `wire`."""
     return f"p{wire}-{host}"
