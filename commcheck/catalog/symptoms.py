@@ -126,7 +126,7 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         "Workers forked after the backend has started; a path that is not on every host.",
         ("DataLoader worker (pid ...) exited unexpectedly [general]",),
         (S.PREP_ITERATION_FAILURE, S.TRAIN_MEMORY_ISSUE),
-        ("fork-or-pickle", "shm-too-small", "memory-exhausted", "script-error"),
+        ("fork-or-pickle", "shm-too-small", "script-error"),
     ),
     SymptomRow(
         S.PREP_COMMUNICATION_ERROR, "Communication error", _PREP, Stage.PREPARATION, 7, 7, (5, 0, 2, 0),
@@ -136,7 +136,7 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         ("gloo: Read error [host]:port: Connection reset by peer [run]",
          "ncclSystemError: System call (e.g. socket, malloc) or external library call failed [source]"),
         (S.SETUP_FAILURE, S.TRAIN_COMMUNICATION_ERROR),
-        ("data-ports-refused", "rank-crashed", "collective-shape-mismatch", "fd-limit", "mtu-mismatch"),
+        ("data-ports-refused", "collective-shape-mismatch", "fd-limit", "mtu-mismatch"),
     ),
     SymptomRow(
         S.PREP_HANG_TIMEOUT, "Hang and timeout", _PREP, Stage.PREPARATION, 7, 7, (4, 1, 2, 0),
@@ -272,7 +272,7 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         "The path of interpreter, script or library differs between hosts.",
         ("No such file or directory, on one rank [general]",),
         (S.PREP_DATA_LOADING_FAILURE, S.BUILD_IMPORT_ERROR),
-        ("script-error", "launcher-failure", "library-missing"),
+        ("script-error", "launcher-failure"),
     ),
     SymptomRow(
         S.TRAIN_NOT_IMPLEMENTED, "Not implemented error", _FAIL, Stage.TRAINING, 5, 5, (2, 3, 0, 0),
@@ -320,7 +320,7 @@ SYMPTOMS: tuple[SymptomRow, ...] = (
         "A slow interface, TCP in place of RDMA, small buckets, more threads than cores.",
         ("no message: less throughput than a control run",),
         (S.SETUP_UNEXPECTED_PROTOCOL, S.PERF_HANG),
-        ("link-slow", "link-lossy", "transport-fallback", "rank-straggling", "reverse-dns-slow"),
+        ("link-slow", "link-lossy", "transport-fallback", "rank-straggling"),
     ),
     SymptomRow(
         S.PERF_UNEXPECTED_RESULT, "Unexpected intermediate result", _PERF, Stage.TRAINING, 21, 16, (7, 8, 5, 1),

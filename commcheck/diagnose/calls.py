@@ -160,10 +160,18 @@ def _symptom(case: Case, found: Difference) -> Symptom:
 
 
 def mismatch_rule(
-    *, cause: str, code: str, title: str, kinds: tuple[str, ...], says: str, pattern: FixPattern, advice: str
+    *,
+    cause: str,
+    code: str,
+    title: str,
+    kinds: tuple[str, ...],
+    says: str,
+    pattern: FixPattern,
+    advice: str,
+    shows: tuple[Symptom, ...] = (),
 ) -> Rule:
     """The rule for the first difference being of one of `kinds`. `says`: what the guilty rank does, with {mine} and
-    {theirs} for the calls."""
+    {theirs} for the calls. `shows`: the symptoms besides those of all such rules."""
 
     def match(case: Case) -> Match | None:
         found = difference(case)
@@ -178,7 +186,12 @@ def mismatch_rule(
         code=code,
         title=title,
         stage=Stage.TRAINING,
-        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.PREP_COMMUNICATION_ERROR, Symptom.PERF_UNEXPECTED_RESULT),
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.PERF_UNEXPECTED_RESULT,
+            *shows,
+        ),
         fixes=((pattern, advice),),
         match=match,
         explains=("wrong-values", "rank-crashed", "collective-missing-rank", "rank-exited"),

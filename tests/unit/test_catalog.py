@@ -228,6 +228,15 @@ def test_every_cause_of_the_catalogue_is_explained() -> None:
             assert f"\n{heading}\n" in text, f"{cause}: {heading}"
 
 
+def test_the_usual_causes_of_a_symptom_name_it_too() -> None:
+    """A symptom's page lists its causes, and a cause's page its symptoms: neither may say what the other does not."""
+    from commcheck.diagnose.match import rules
+
+    symptoms = {rule.cause: rule.symptoms for rule in rules()}
+    assert [(r.id.value, c) for r in SYMPTOMS for c in r.causes if r.id not in symptoms[c]] == []
+    assert all(len(set(shown)) == len(shown) > 0 for shown in symptoms.values())
+
+
 def test_pages_name_only_what_exists() -> None:
     from commcheck.cli import explain
 

@@ -63,7 +63,12 @@ RULE = Rule(
     code="CC902",
     title="The installed torch was built without this backend",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_FAILURE,),
+    symptoms=(
+        Symptom.SETUP_FAILURE,
+        Symptom.BUILD_IMPORT_ERROR,
+        Symptom.BUILD_INSTALL_FAILURE,
+        Symptom.PREP_DEVICE_ERROR,
+    ),
     fixes=(
         (FixPattern.DEPENDENCY_VERSION, "install a build that has it"),
         (FixPattern.COMMUNICATION_CONFIGURATION, "use a backend that is there"),

@@ -13,7 +13,7 @@ and not two equal calls in another order); commcheck compares what each rank cal
 """
 
 from commcheck.diagnose.calls import mismatch_rule
-from commcheck.model.taxonomy import FixPattern
+from commcheck.model.taxonomy import FixPattern, Symptom
 
 RULE = mismatch_rule(
     cause="collective-dtype-mismatch",
@@ -23,4 +23,5 @@ RULE = mismatch_rule(
     says="brings {mine}, the others {theirs}",
     pattern=FixPattern.DISTRIBUTED_API_USAGE,
     advice="give the tensor the same dtype on every rank",
+    shows=(Symptom.TRAIN_TENSOR_MISMATCH,),
 )

@@ -12,7 +12,7 @@ and not two equal calls in another order); commcheck compares what each rank cal
 """
 
 from commcheck.diagnose.calls import mismatch_rule
-from commcheck.model.taxonomy import FixPattern
+from commcheck.model.taxonomy import FixPattern, Symptom
 
 RULE = mismatch_rule(
     cause="collective-op-mismatch",
@@ -22,4 +22,8 @@ RULE = mismatch_rule(
     says="reduces with {mine}, the others with {theirs}",
     pattern=FixPattern.BEHAVIOR_LOGIC,
     advice="use the same reduce operation on every rank",
+    shows=(
+        Symptom.TRAIN_TENSOR_MISMATCH,
+        Symptom.PERF_NON_CONVERGENCE,
+    ),
 )

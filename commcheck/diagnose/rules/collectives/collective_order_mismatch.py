@@ -13,7 +13,7 @@ and not two equal calls in another order); commcheck compares what each rank cal
 """
 
 from commcheck.diagnose.calls import mismatch_rule
-from commcheck.model.taxonomy import FixPattern
+from commcheck.model.taxonomy import FixPattern, Symptom
 
 RULE = mismatch_rule(
     cause="collective-order-mismatch",
@@ -23,4 +23,5 @@ RULE = mismatch_rule(
     says="calls {mine} where the others call {theirs}",
     pattern=FixPattern.BEHAVIOR_LOGIC,
     advice="make every rank issue the same collectives in the same order",
+    shows=(Symptom.PERF_HANG,),
 )

@@ -12,7 +12,7 @@ and not two equal calls in another order); commcheck compares what each rank cal
 """
 
 from commcheck.diagnose.calls import mismatch_rule
-from commcheck.model.taxonomy import FixPattern
+from commcheck.model.taxonomy import FixPattern, Symptom
 
 RULE = mismatch_rule(
     cause="collective-shape-mismatch",
@@ -22,4 +22,9 @@ RULE = mismatch_rule(
     says="brings {mine}, the others {theirs}",
     pattern=FixPattern.DISTRIBUTED_API_USAGE,
     advice="give the tensor the same shape on every rank (pad, or gather the sizes first)",
+    shows=(
+        Symptom.TRAIN_TENSOR_MISMATCH,
+        Symptom.TRAIN_SEGMENTATION_FAULT,
+        Symptom.PREP_MODEL_LOADING_FAILURE,
+    ),
 )

@@ -28,6 +28,7 @@ RULE = Rule(
         Symptom.PERF_HANG,
         Symptom.PREP_DEVICE_ERROR,
         Symptom.PERF_LOW_EFFICIENCY,
+        Symptom.TRAIN_OUT_OF_MEMORY,
     ),
     fixes=(
         (

@@ -161,7 +161,12 @@ RULE = Rule(
     code="CC104",
     title="Settings of one process contradict each other",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT, Symptom.SETUP_UNEXPECTED_PROTOCOL),
+    symptoms=(
+        Symptom.SETUP_FAILURE,
+        Symptom.SETUP_HANG_TIMEOUT,
+        Symptom.SETUP_UNEXPECTED_PROTOCOL,
+        Symptom.PERF_UNEXPECTED_PARALLELIZATION,
+    ),
     fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "decide which setting is meant and unset the other"),),
     match=match,
     explains=("port-refused", "store-timeout-too-short", "rank-missing"),

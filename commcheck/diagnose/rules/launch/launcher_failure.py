@@ -26,10 +26,7 @@ RULE = Rule(
     code="CC152",
     title="The launcher or scheduler could not start the ranks",
     stage=Stage.SETUP,
-    symptoms=(
-        Symptom.SETUP_FAILURE,
-        Symptom.TRAIN_OTHER_FAILURE,
-    ),
+    symptoms=(Symptom.SETUP_FAILURE, Symptom.TRAIN_OTHER_FAILURE, Symptom.TRAIN_PATH_ERROR),
     fixes=(
         (
             FixPattern.COMMAND_LINE,

@@ -25,7 +25,7 @@ RULE = Rule(
     code="CC307",
     title="A GPU or a host ran out of memory",
     stage=Stage.TRAINING,
-    symptoms=(Symptom.TRAIN_OUT_OF_MEMORY,),
+    symptoms=(Symptom.TRAIN_OUT_OF_MEMORY, Symptom.TRAIN_MEMORY_ISSUE),
     fixes=(
         (
             FixPattern.MEMORY_OR_CORE_SETTING,

@@ -26,10 +26,7 @@ RULE = Rule(
     code="CC911",
     title="A shared library or module that the job needs is not found",
     stage=Stage.BUILD,
-    symptoms=(
-        Symptom.BUILD_IMPORT_ERROR,
-        Symptom.SETUP_FAILURE,
-    ),
+    symptoms=(Symptom.BUILD_IMPORT_ERROR, Symptom.SETUP_FAILURE, Symptom.BUILD_INSTALL_FAILURE),
     fixes=(
         (FixPattern.MISSING_DEPENDENCY, "Install the library that the line names, in the environment of every rank."),
         (

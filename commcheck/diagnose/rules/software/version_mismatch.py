@@ -29,6 +29,10 @@ RULE = Rule(
         Symptom.BUILD_IMPORT_ERROR,
         Symptom.TRAIN_SEGMENTATION_FAULT,
         Symptom.SETUP_HANG_TIMEOUT,
+        Symptom.BUILD_INSTALL_FAILURE,
+        Symptom.PREP_MODEL_LOADING_FAILURE,
+        Symptom.TRAIN_GRAPH_EXECUTION_ERROR,
+        Symptom.TRAIN_ATTRIBUTE_NOT_FOUND,
     ),
     fixes=(
         (
