@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from commcheck.errors import LaunchError
+from commcheck.lab.changes import Changes
 from commcheck.lab.lab import Lab
 from commcheck.lab.state import Snapshot, differences, snapshot
 from commcheck.model.topology import Topology
@@ -24,6 +25,11 @@ class _Kept:
 
     lab: Lab
     built: Snapshot
+    changes: Changes
+
+    def close(self) -> None:
+        self.changes.close()
+        self.lab.close()
 
 
 @dataclass
@@ -47,7 +53,7 @@ class LabPool:
         try:
             yield kept.lab
         except BaseException:
-            kept.lab.close()  # nobody knows in which state
+            kept.close()  # nobody knows in which state
             raise
         self._given_back(kept)
 
@@ -65,7 +71,7 @@ class LabPool:
             self._open = False
             free, self._free = self._free, []
         for kept in free:
-            kept.lab.close()
+            kept.close()
 
     def _taken(self, topology: Topology) -> _Kept | None:
         with self._lock:
@@ -78,7 +84,7 @@ class LabPool:
     def _given_back(self, kept: _Kept) -> None:
         surplus: list[_Kept] = []
         # The comparison may take as long as a build: other users do not wait for it.
-        changed = leftovers(kept.lab, kept.built) if self._open else []
+        changed = _leftovers(kept) if self._open else []
         with self._lock:
             self.left += changed
             if changed or not self._open:
@@ -87,13 +93,15 @@ class LabPool:
                 self._free.append(kept)
                 surplus += [self._free.pop(0) for _ in range(len(self._free) - self.idle)]
         for old in surplus:
-            old.lab.close()
+            old.close()
 
 
-def leftovers(lab: Lab, built: Snapshot) -> list[str]:
-    """What is different in a lab from how it was `built`: nothing, if it can be used again."""
+def _leftovers(kept: _Kept) -> list[str]:
+    """What is different in a lab from how it was built: nothing, if it can be used again."""
     try:
-        return differences(built, snapshot(lab))
+        now = snapshot(kept.lab, kept.built, kept.changes.places())
+        kept.changes.places()  # the flushing of bridges is announced, too
+        return differences(kept.built, now)
     except (LaunchError, OSError) as error:  # such as a holder that was killed
         return [f"it could not be looked at: {error}"]
 
@@ -102,7 +110,8 @@ def _built(topology: Topology) -> _Kept:
     lab = Lab(topology)
     lab.__enter__()
     try:
-        return _Kept(lab, snapshot(lab))
+        changes = Changes(lab)  # first: what changes while the snapshot is taken must not be missed
+        return _Kept(lab, snapshot(lab), changes)
     except BaseException:
         lab.close()
         raise

@@ -17,7 +17,7 @@ from commcheck.lab.host import Host, Space
 from commcheck.lab.lab import Lab
 from commcheck.lab.netlink import opened
 from commcheck.lab.network import bridges
-from commcheck.lab.sweep import NUD_PERMANENT, end_programs, forget, sockets_counted
+from commcheck.lab.sweep import end_programs, forget, sockets_counted
 
 Snapshot = Mapping[str, frozenset[str]]
 
@@ -35,8 +35,13 @@ VOLATILE = re.compile(
 )
 """Attributes that change by themselves, as pyroute2 prints them."""
 QDISC_ATTRIBUTES = {"TCA_KIND", "TCA_OPTIONS"}
-FIXED_SYSCTLS = ("core", "ipv4", "ipv4/conf/all", "ipv4/conf/default", "ipv6", "ipv6/conf/all", "ipv6/conf/default",
-                 "netfilter", "unix")  # fmt: skip
+ANNOUNCED = ("addresses", "routes", "rules", "qdiscs", "firewall")
+"""The kinds of which the kernel tells those who listen when they change (`commcheck.lab.changes`).
+Not of all that a link has: its gso_max_segs, for one."""
+SYSCTLS = (
+    "core", "ipv4", "ipv4/conf/all", "ipv4/conf/default", "ipv6", "ipv6/conf/all", "ipv6/conf/default", "netfilter",
+    "unix",
+)  # fmt: skip
 """Folders of settings below /proc/sys/net; those of single interfaces come with their links."""
 SOCKET_TABLES = ("tcp", "tcp6", "udp", "udp6", "raw", "raw6")
 SMALL_TABLES = ("packet", "unix")
@@ -45,18 +50,23 @@ LATE = re.compile("'(fe80|ff00)")
 """What the kernel itself adds to an interface some time after its carrier is there."""
 
 
-def snapshot(lab: Lab) -> Snapshot:
-    """All that is compared, by "PLACE KIND" ("h0 addresses"), once what is no fault has been swept away."""
+def snapshot(lab: Lab, known: Snapshot | None = None, changed: Iterable[str] = ()) -> Snapshot:
+    """All that is compared, by "PLACE KIND" ("h0 addresses"), once what is no fault has been swept away.
+
+    With `known`, an earlier snapshot, the kinds of ANNOUNCED are looked at in the `changed` places alone."""
     end_programs(lab)
     found: dict[str, frozenset[str]] = {}
     for space in (*lab.hosts, lab.switch):
         private = isinstance(space, Host)
-        learning = () if private else bridges(lab.topology)
-        lines = space.inside(partial(_network, space, learning, lab.cables(space)), more=("uts",) if private else ())
+        everything = known is None or space.name in changed
+        look = partial(_network, space, () if private else bridges(lab.topology), lab.cables(space), everything)
+        lines = space.inside(look, more=("uts",) if private else ())
         lines |= {"sockets": _sockets(space.pid)}
         if private:
             lines |= {"files": _files(space.pid, lab.private_files), "mounts": _lines(f"/proc/{space.pid}/mountinfo")}
         found |= {f"{space.name} {kind}": frozenset(those) for kind, those in lines.items()}
+        if known is not None and not everything:
+            found |= {key: known[key] for key in (f"{space.name} {kind}" for kind in ANNOUNCED)}
     found["processes"] = frozenset(strangers(lab))
     return found
 
@@ -91,23 +101,29 @@ def strangers(lab: Lab) -> Iterator[str]:
                 continue
 
 
-def _network(space: Space, learning: Iterable[str], cables: Iterable[str]) -> dict[str, Iterable[str]]:
-    """In the network itself: what netlink and /proc/sys tell. `learning`: bridges there that learn where hosts are."""
+def _network(
+    space: Space, learning: Iterable[str], cables: Iterable[str], everything: bool
+) -> dict[str, Iterable[str]]:
+    """In the network itself: what netlink and /proc/sys tell; not `everything`: without the kinds of ANNOUNCED.
+
+    `learning`: bridges there that learn where hosts are."""
+    tables = Path("/proc/thread-self/net/ip_tables_names"), Path("/proc/thread-self/net/ip6_tables_names")
     with opened(space.name) as ip:
-        forget(ip, learning)
         found: dict[str, Iterable[str]] = {
             "links": [_line(m, LINK_ATTRIBUTES) for m in ip.get_links(ext_mask=RTEXT_FILTER_SKIP_STATS)],
-            "addresses": [_line(m, None) for m in ip.get_addr()],
-            "routes": [_line(m, None) for m in ip.get_routes(family=0)],
-            "rules": [_line(m, None) for m in ip.get_rules(family=0)],
-            "neighbours": [_line(m, None) for m in ip.get_neighbours() if m["state"] & NUD_PERMANENT],
-            "qdiscs": [_line(m, QDISC_ATTRIBUTES) for m in ip.get_qdiscs()],
+            "neighbours": [_line(m, None) for m in forget(ip, learning)],
+            "old tables": [line for file in tables for line in _lines(file)],
+            "unplugged": without_carrier(cables),
+            "settings": [*_sysctls(), f"hostname = {os.uname().nodename}"],
         }
-    tables = Path("/proc/thread-self/net/ip_tables_names"), Path("/proc/thread-self/net/ip6_tables_names")
-    found["old tables"] = [line for file in tables for line in _lines(file)]
-    found["unplugged"] = without_carrier(cables)
-    found["firewall"] = _firewall(space)
-    found["settings"] = [*_sysctls(), f"hostname = {os.uname().nodename}"]
+        if everything:
+            found |= {
+                "addresses": [_line(m, None) for m in ip.get_addr()],
+                "routes": [_line(m, None) for m in ip.get_routes(family=0)],
+                "rules": [_line(m, None) for m in ip.get_rules(family=0)],
+                "qdiscs": [_line(m, QDISC_ATTRIBUTES) for m in ip.get_qdiscs()],
+                "firewall": _firewall(space),
+            }
     return found
 
 
@@ -133,17 +149,15 @@ def _line(message: Any, attributes: set[str] | None) -> str:
 
 
 def _sysctls() -> Iterator[str]:
-    for folder in FIXED_SYSCTLS:
-        whole = f"/proc/sys/net/{folder}"
-        for name in os.listdir(whole) if os.path.isdir(whole) else ():
-            path = f"{whole}/{name}"
+    for folder in (f"/proc/sys/net/{name}" for name in SYSCTLS):
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
             try:
-                handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # a folder of its own, or for writing alone
+                handle = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # for writing alone
                 continue
             try:
-                yield f"{name} = {os.read(handle, 4096).decode().strip()}"
-            except OSError:
+                yield f"{folder}/{name} = {os.read(handle, 4096).decode().strip()}"
+            except OSError:  # a folder, or a setting of a protocol that is not there
                 continue
             finally:
                 os.close(handle)

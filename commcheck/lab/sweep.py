@@ -29,21 +29,27 @@ def end_programs(lab: Lab) -> None:
             space.command(["ss", "--kill", "--tcp", "--no-header", "state", "connected"])
 
 
-def forget(ip: Any, bridges: Iterable[str]) -> None:
-    """Flush connections, learned neighbours and learned paths of the network that this thread is in."""
+def forget(ip: Any, bridges: Iterable[str]) -> list[Any]:
+    """Flush connections, learned neighbours and learned paths of the network that this thread is in.
+
+    Gives the neighbours that somebody has set for good."""
+    lasting = []
     if COUNT.exists() and COUNT.read_text(encoding="ascii").strip() != "0":
         from pyroute2 import Conntrack
 
         with Conntrack() as connections:
             connections.flush()
     for neighbour in ip.get_neighbours():
-        if not neighbour["state"] & (NUD_PERMANENT | NUD_NOARP):
+        if neighbour["state"] & NUD_PERMANENT:
+            lasting.append(neighbour)
+        elif not neighbour["state"] & NUD_NOARP:
             _drop(ip, neighbour)
     for bridge in bridges:
         ip.link("set", index=socket.if_nametoindex(bridge), kind="bridge", br_fdb_flush=True)
     for file in ROUTE_CACHES:
         if file.exists():
             file.write_text("1", encoding="ascii")
+    return lasting
 
 
 def _drop(ip: Any, neighbour: Any) -> None:
