@@ -53,7 +53,7 @@ def preflight(
     (also of one in which a fix is tried) have come further. Raises UsageError and LaunchError."""
     begin = time.monotonic()
     if launcher is None:
-        with Launcher(plan.base_environment or None) as own:
+        with Launcher(plan.base_environment or None, workload=plan.workload) as own:
             return _preflight(plan, own, command, try_fixes, terms or Terms(), progress, first, keep, heard, begin)
     return _preflight(plan, launcher, command, try_fixes, terms or Terms(), progress, first, keep, heard, begin)
 

@@ -151,6 +151,7 @@ class _Heard:
         self.probes: list[Probe] = []
         self.carriers: dict[str, int] = {}
         self.collectives: list[Collective] = []
+        self._issued: list[float] = []  # when each of them was called
         self.checks: list[ValueCheck] = []
         self.pairs: list[PairMeasure] = []
         self.sockets: tuple[Socket, ...] = ()
@@ -171,10 +172,12 @@ class _Heard:
             case journal.Failed(at=at, error=error):
                 self.error = error
                 self._end(error.phase, PhaseStatus.FAILED, at - begun, "")
-            case journal.Issued(collective=collective):
+            case journal.Issued(at=at, collective=collective):
                 self.collectives.append(collective)
-            case journal.Returned(index=index):
-                self.collectives[index] = replace(self.collectives[index], done=True)
+                self._issued.append(at)
+            case journal.Returned(at=at, index=index):
+                took = at - self._issued[index]
+                self.collectives[index] = replace(self.collectives[index], done=True, seconds=took)
             case journal.Checked(check=check):
                 self.checks.append(check)
             case _:

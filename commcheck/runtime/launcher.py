@@ -38,11 +38,19 @@ class Launcher:
     """Starts worlds from one process that imports torch once. A context manager.
 
     `environment`: what the forking process is started with; ranks that need another value of a variable that torch
-    or the C library reads at start get a fresh interpreter. `python`: the interpreter that has the job's torch."""
+    or the C library reads at start get a fresh interpreter. `python`: the interpreter that has the job's torch.
+    `workload`: the one whose imports all ranks share; ranks with another one import what it needs themselves."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None, *, python: str | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        python: str | None = None,
+        workload: str = "standard",
+    ) -> None:
         self.environment = dict(os.environ if environment is None else environment)
         self.python = python or sys.executable
+        self.workload = workload
         self.ready: wire.Ready | None = None
         self.import_seconds = 0.0
         self._zygote: subprocess.Popen[bytes] | None = None
@@ -74,7 +82,10 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._zygote = subprocess.Popen(
-                [self.python, "-P", "-c", _BOOT, _PACKAGE_ROOT, "zygote", str(theirs.fileno()), str(os.getpid())],
+                [
+                    *(self.python, "-P", "-c", _BOOT, _PACKAGE_ROOT),
+                    *("zygote", str(theirs.fileno()), str(os.getpid()), self.workload),
+                ],
                 env=self.environment | _SINGLE_THREADED,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

@@ -33,24 +33,31 @@ store, and a server that loses one question would cost five seconds. Virtual hos
 
 
 class Runner:
-    """Runs scenarios one after the other from one warm process. A context manager; for one thread alone."""
+    """Runs scenarios one after the other from one warm process per workload. A context manager; for one thread alone."""
 
     def __init__(self) -> None:
-        self._launcher = Launcher(BASE)
+        self._launchers = {"standard": Launcher(BASE)}
 
     def __enter__(self) -> Runner:
-        self._launcher.begin()
+        self._launchers["standard"].begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._launcher.close()
+        for launcher in self._launchers.values():
+            launcher.close()
+
+    def _warm(self, workload: str) -> Launcher:
+        """The launcher of a workload, ready: what that workload imports is not to count as time of its worlds."""
+        launcher = self._launchers.setdefault(workload, Launcher(BASE, workload=workload))
+        launcher.warm()
+        return launcher
 
     def run(self, name: str, scenario: Scenario) -> Outcome:
         """One scenario. A fault that cannot be made here is a skip with its reason; LaunchError is our own failure."""
         why = missing(scenario)
         if why:
             return skipped(name, scenario, why)
-        self._launcher.warm()
+        launcher = self._warm(scenario.world.workload)
         early: list[Report] = []
         begin = time.monotonic()
         with ExitStack() as stack:
@@ -58,7 +65,7 @@ class Runner:
             strikes = stack.enter_context(Strikes(lab, scenario.fault))
             report = api.preflight(
                 _plan(scenario, lab, stack),
-                launcher=self._launcher,
+                launcher=launcher,
                 terms=Terms(deadline=scenario.deadline),
                 try_fixes=scenario.expect.mended,
                 first=early.append,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from commcheck.model.phase import Phase
 
@@ -52,6 +52,7 @@ class RankContext:
         self.device: torch.device | None = None
         self.phase = Phase.RESOLVE
         self.data_address = ""
+        self.job: Any = None  # what a workload keeps between its `prepare` and its `train`
         self.background: list[threading.Thread] = []  # look-ups that go on beside the phases; waited for at the end
 
     def alter(self, step: Step) -> tuple[Step, ...]:

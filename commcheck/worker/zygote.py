@@ -6,6 +6,8 @@ the kernel kills it with its parent, and a closed socket ends it too; its ranks 
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import select
 import signal
@@ -18,15 +20,16 @@ from commcheck.system.process import die_with_parent
 from commcheck.worker import rank
 
 
-def main(fd: int, parent: int) -> None:
-    """Serve assignments that arrive on the datagram socket `fd` until it is closed."""
+def main(fd: int, parent: int, workload: str) -> None:
+    """Serve assignments that arrive on the datagram socket `fd` until it is closed. What `workload` imports is imported
+    here, once for all ranks."""
     die_with_parent(parent)
     begin = time.monotonic()
     connection = socket.socket(fileno=fd)
     try:
         import torch
 
-        _warm_up()
+        _warm_up(workload)
     except Exception as e:  # any failure of torch's import is the answer: it is reported, nothing can go on
         connection.send(wire.encode(wire.Broken(why=f"{type(e).__name__}: {e}")))
         return
@@ -37,7 +40,7 @@ def main(fd: int, parent: int) -> None:
     _serve(connection)
 
 
-def _warm_up() -> None:
+def _warm_up(workload: str) -> None:
     """Import what every rank needs (the codec of host names too, which Python loads at the first look-up), and keep the
     collector from touching, and so copying, the pages that ranks share with this process."""
     import encodings.idna
@@ -55,6 +58,8 @@ def _warm_up() -> None:
     import commcheck.worker.workloads.standard
 
     _ = (torch.distributed, commcheck, encodings.idna)
+    with contextlib.suppress(ModuleNotFoundError):  # the rank that is to run it says so itself
+        importlib.import_module(f"commcheck.worker.workloads.{workload}")
     gc.collect()
     gc.freeze()
 
