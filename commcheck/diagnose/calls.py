@@ -13,6 +13,9 @@ from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
+STEP = "training_step"
+"""How a workload records a step of its epoch, whose gradients are exchanged."""
+
 
 def signature(call: Collective) -> str:
     """What must agree between ranks, in the words of the workload."""
@@ -20,7 +23,8 @@ def signature(call: Collective) -> str:
 
 
 class Difference(Value, frozen=True):
-    """The first place where the ranks' calls differ. `kind`: "op", "shape", "dtype", "reduce-op", "skipped", "order"."""
+    """The first place where the ranks' calls differ. `kind`: "op", "shape", "dtype", "reduce-op", "skipped", "order",
+    "batches" where some ranks make one more step of training and the others have come to what follows the epoch."""
 
     index: int
     kind: str
@@ -80,6 +84,10 @@ def _described(
     kind = "op"
     if guilty and innocent:
         mine, theirs = calls[guilty[0].slot], calls[innocent[0].slot]
+        if (mine.op == STEP) != (theirs.op == STEP):
+            fewer = tuple(r for r in ranks if r.slot in calls and calls[r.slot].op != STEP)
+            more = tuple(r for r in ranks if r.slot in calls and calls[r.slot].op == STEP)
+            return Difference(index=index, kind="batches", guilty=fewer, innocent=more)
         kind = _moved(guilty[0].collectives, innocent[0].collectives, index) or _part(mine, theirs)
     return Difference(index=index, kind=kind, guilty=guilty, innocent=innocent)
 
@@ -114,7 +122,12 @@ def behind(case: Case) -> tuple[RankRecord, ...]:
     most = max(len(r.collectives) for r in ranks)
     waiting = [r for r in ranks if r.collectives and len(r.collectives) == most and not r.collectives[-1].done]
     late = tuple(
-        r for r in ranks if len(r.collectives) < most and (not r.collectives or r.collectives[-1].done) and not died(r)
+        r
+        for r in ranks
+        if len(r.collectives) < most
+        and (not r.collectives or r.collectives[-1].done)
+        and not died(r)
+        and r.error is None
     )
     return late if waiting else ()
 

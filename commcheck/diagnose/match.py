@@ -87,7 +87,7 @@ def matches(case: Case, among: tuple[Rule, ...]) -> tuple[tuple[tuple[Rule, Matc
         if match is not None:
             found.append((rule, match))
     skipped += [f"{count} rules need {_NEEDS[need]}" for need, count in sorted(unmet.items())]
-    return _with_lines(case, found, among), tuple(skipped)
+    return _with_lines(case, _with_errors(case, found, among), among), tuple(skipped)
 
 
 _NEEDS = {
@@ -106,6 +106,16 @@ def _has(case: Case, need: str) -> bool:
         "lines": bool(case.lines),
     }
     return present[need]
+
+
+def _with_errors(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> list[tuple[Rule, Match]]:
+    """Add the causes that the exceptions of ranks name, where no rule has found them in the rest of the evidence."""
+    if not any(r.error for r in case.ranks):
+        return found
+    from commcheck.diagnose.errors import named
+
+    known = {rule.cause for rule in among} - {rule.cause for rule, _ in found}
+    return [*found, *((rule, match) for rule, match in named(case) if rule.cause in known)]
 
 
 def _with_lines(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> tuple[tuple[Rule, Match], ...]:

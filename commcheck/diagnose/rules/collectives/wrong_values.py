@@ -19,6 +19,8 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
+_OF_TRAINING = ("loss", "weights")
+"""What a workload that trains compares; where only they are wrong, the collectives themselves are right."""
 ADVICE = "take the host whose contribution is wrong out of the job and test its memory, devices and libraries"
 
 
@@ -32,7 +34,9 @@ def match(case: Case) -> Match | None:
     common = set.intersection(*blamed) if blamed else set()
     ranks = tuple(sorted(common)) if common else names(r for r, _ in wrong)
     return Match(
-        symptom=Symptom.PERF_UNEXPECTED_RESULT,
+        symptom=Symptom.PERF_NON_CONVERGENCE
+        if all(c.op in _OF_TRAINING for _, c in wrong)
+        else Symptom.PERF_UNEXPECTED_RESULT,
         title=f"Values come out wrong; {ranks_text(ranks)} {'contribute' if common else 'receive'}{'s' if len(ranks) == 1 else ''} the wrong ones",
         confidence=0.92 if common else 0.75,
         ranks=ranks,

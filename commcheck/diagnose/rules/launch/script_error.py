@@ -15,13 +15,13 @@ Mend the line that the traceback names.
 Run the same program with one process: if it fails in the same way, communication has no part in it.
 """
 
+from commcheck.diagnose import errors
 from commcheck.diagnose.consequences import PEERS_SEE
 from commcheck.diagnose.ending import FOLLOWS
-from commcheck.diagnose.view import evidence, names, symptom_in
+from commcheck.diagnose.view import evidence, names
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
-from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -30,18 +30,21 @@ _OF_OURS = ("NameNotResolvedError",)
 
 
 def match(case: Case) -> Match | None:
-    """A rank that an exception ended which neither torch nor a library below it raised."""
-    ended = [r for r in case.ranks if r.error is not None and r.error.kind not in _OF_OURS and _of_the_program(r)]
+    """A rank that an exception ended which tells neither of a peer nor of another known cause."""
+    if not any(r.error for r in case.ranks):
+        return None
+    explained = {rank for _, named in errors.named(case) for rank in named.ranks}
+    ended = [r for r in case.ranks if r.name not in explained and _of_the_program(r)]
     if not ended:
         return None
     error = ended[0].error
-    phase = error.phase if error is not None else Phase.STORE
-    first = error.message.splitlines()[0][:200] if error is not None and error.message else ""
-    text = f"{error.kind}: {first}" if error is not None else ""
+    assert error is not None
+    first = error.message.splitlines()[0][:200] if error.message else ""
+    text = f"{error.kind}: {first}" if first else error.kind
     advice = "mend what the traceback of this rank names; the other ranks' errors follow from it"
     return Match(
-        symptom=symptom_in(phase, hang=False, error=Symptom.TRAIN_OTHER_FAILURE),
-        title=f"The program of {ranks_text(names(ended))} failed by itself in phase {phase.value}: {text}",
+        symptom=errors.symptom_of(ended[0], error),
+        title=f"The program of {ranks_text(names(ended))} failed by itself in phase {error.phase.value}: {text}",
         confidence=0.9,
         ranks=names(ended),
         hosts=tuple(dict.fromkeys(r.host for r in ended)),
@@ -63,18 +66,20 @@ def match(case: Case) -> Match | None:
 
 def _innermost(rank: RankRecord) -> str:
     """The frame that raised, as the traceback on stderr names it."""
-    frames = [x.text.strip() for x in rank.output if x.text.lstrip().startswith('File "')]
+    frames = errors.frames(rank)
     return frames[-1] if frames else ""
 
 
+_COMMUNICATES = ("/torch/distributed/", "/torch/autograd/", "/commcheck/worker/phases/", "/commcheck/worker/steps")
+"""Where what is raised may be a failure of communication (DistributedDataParallel communicates in autograd)."""
+
+
 def _of_the_program(rank: RankRecord) -> bool:
+    error = errors.own(rank)
+    if error is None or error.kind in _OF_OURS:
+        return False
     frame = _innermost(rank)
-    return (
-        bool(frame)
-        and "/torch/" not in frame
-        and "/commcheck/worker/phases/" not in frame
-        and "/commcheck/worker/steps" not in frame
-    )
+    return bool(frame) and (error.kind in errors.PYTHON_OWN or not any(part in frame for part in _COMMUNICATES))
 
 
 RULE = Rule(

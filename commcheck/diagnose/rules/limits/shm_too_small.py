@@ -22,8 +22,9 @@ mounted at /dev/shm. NCCL_SHM_DISABLE=1 avoids NCCL's use of it, at the network'
 """
 
 from commcheck.diagnose.rules.limits.shared import of_host, said
-from commcheck.model.case import Case
+from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.phase import STAGE_OF
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -46,7 +47,7 @@ def match(case: Case) -> Match | None:
     hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in small]))
     # Small is not yet too small: gloo needs none of it.
     return Match(
-        symptom=Symptom.TRAIN_MEMORY_ISSUE,
+        symptom=_symptom(tuple(r for r, _ in hit)),
         title=f"shared memory is small on {', '.join(hosts)}",
         confidence=0.9 if hit else 0.4,
         ranks=tuple(r.name for r, _ in hit),
@@ -69,6 +70,13 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _symptom(ranks: tuple[RankRecord, ...]) -> Symptom:
+    """Where the first rank that said so was: loading its first data, or training."""
+    error = ranks[0].error if ranks else None
+    first = error is not None and STAGE_OF[error.phase] is Stage.PREPARATION
+    return Symptom.PREP_DATA_LOADING_FAILURE if first else Symptom.TRAIN_MEMORY_ISSUE
 
 
 RULE = Rule(

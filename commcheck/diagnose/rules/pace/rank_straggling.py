@@ -15,8 +15,64 @@ balance the data.
 py-spy dump on every rank while it hangs: the straggler is in its own work, all others in the collective.
 """
 
+from commcheck.diagnose.calls import STEP
+from commcheck.diagnose.view import evidence, names
+from commcheck.model.base import sentence
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+LOST = 0.5
+"""Seconds that the others have to have waited in all for one rank."""
+LOST_SHARE = 0.5
+"""... and their share of the time in which the steps were made."""
+ALWAYS_THE_SAME = 0.8
+"""Share of all waiting that has to be for that one rank: on a busy machine now this rank is the last, now that."""
+STEPS = 4
+"""Steps at least, so that a first one that loads something does not count as slowness."""
+
+
+def match(case: Case) -> Match | None:
+    """Training steps for whose exchange all wait for the same rank, which itself hardly waits.
+
+    How long each rank was in the exchange is known from its own clock; the last to come is in it for the shortest."""
+    times = {r.slot: [c.seconds for c in r.collectives if c.op == STEP and c.seconds is not None] for r in case.ranks}
+    count = min((len(t) for t in times.values()), default=0)
+    if len(times) < 2 or count < STEPS:
+        return None
+    lost = dict.fromkeys(times, 0.0)  # by the rank that was waited for: the mean time of the others
+    for step in range(1, count):
+        waits = {slot: t[step] for slot, t in times.items()}
+        last = min(waits, key=lambda slot: waits[slot])
+        others = [w - waits[last] for slot, w in waits.items() if slot != last]
+        lost[last] += sum(others) / len(others)
+    slot = max(lost, key=lambda s: lost[s])
+    steady = next((p.seconds for r in case.ranks if r.slot == slot and (p := r.phase(Phase.STEADY))), 0.0)
+    if lost[slot] < max(LOST, LOST_SHARE * steady) or lost[slot] < ALWAYS_THE_SAME * sum(lost.values()):
+        return None
+    slow = [r for r in case.ranks if r.slot == slot]
+    return Match(
+        symptom=Symptom.PERF_LOW_EFFICIENCY,
+        title=sentence(names(slow), f"is late in each of {count} steps; the others waited {lost[slot]:.1f} s for it"),
+        confidence=0.85,
+        ranks=names(slow),
+        hosts=tuple(dict.fromkeys(r.host for r in slow)),
+        evidence=tuple(
+            evidence(EvidenceKind.PHASE, f"was {sum(times[r.slot][:count]):.2f} s in the exchange of gradients", r)
+            for r in case.ranks[:8]
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.BATCH_OR_PARTITION,
+                text="Give the rank as much work as the others have, or look at what else its host does.",
+                applies_to_ranks=names(slow),
+                not_tried="it is a change of the program",
+            ),
+        ),
+    )
+
 
 RULE = Rule(
     cause="rank-straggling",
@@ -33,6 +89,10 @@ RULE = Rule(
         (
             FixPattern.COMMUNICATION_CONFIGURATION,
             "Pass a longer timeout= to init_process_group for the stretch that really takes so long.",
+        ),
+        (
+            FixPattern.BATCH_OR_PARTITION,
+            "Give the rank as much work as the others have, or look at what else its host does.",
         ),
         (
             FixPattern.BEHAVIOR_LOGIC,
@@ -65,4 +125,6 @@ RULE = Rule(
             weight=0.35,
         ),
     ),
+    match=match,
+    needs=("ranks",),
 )

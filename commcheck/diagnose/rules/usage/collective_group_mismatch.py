@@ -16,9 +16,62 @@ the function wants them.
 TORCH_DISTRIBUTED_DEBUG=DETAIL names the group and the rank that differ.
 """
 
+from commcheck.diagnose.calls import signature
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.view import evidence, names, started, symptom_in
+from commcheck.model.base import sentence
+from commcheck.model.case import Case, RankRecord
+from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+ADVICE = "Call new_group on every rank in the same order; call collectives of a group on its members only."
+
+
+def match(case: Case) -> Match | None:
+    """Ranks issue the same call as the others, in a group of other ranks."""
+    ranks = [r for r in started(case) if r.collectives]
+    for index in range(max((len(r.collectives) for r in ranks), default=0)):
+        calls = {r.slot: r.collectives[index] for r in ranks if index < len(r.collectives)}
+        if len({signature(c) for c in calls.values()}) > 1:
+            return None  # what differs there is not the group
+        groups = [c.group for c in calls.values()]
+        if len(set(groups)) > 1:
+            return _match(case, [r for r in ranks if r.slot in calls], index, groups)
+    return None
+
+
+def _match(case: Case, ranks: list[RankRecord], index: int, groups: list[str]) -> Match:
+    most = max(sorted(set(groups)), key=groups.count)
+    wrong = [r for r in ranks if r.collectives[index].group != most]
+    if groups.count(most) * 2 <= len(groups):
+        wrong = ranks
+    call = ranks[0].collectives[index]
+    return Match(
+        symptom=symptom_in(call.phase, hang=not any(r.error for r in case.ranks)),
+        title=sentence(names(wrong), f"uses another group than the others in {call.op}"),
+        confidence=0.9,
+        ranks=names(wrong),
+        hosts=tuple(dict.fromkeys(r.host for r in wrong)),
+        evidence=tuple(
+            evidence(
+                EvidenceKind.PHASE,
+                f"call {index} is {call.op} of the group of ranks {r.collectives[index].group or 'of the world'}",
+                r,
+                "journal",
+            )
+            for r in ranks[:8]
+        ),
+        fixes=(
+            Fix(
+                pattern=FixPattern.DISTRIBUTED_API_USAGE,
+                text=ADVICE,
+                applies_to_ranks=names(wrong),
+                not_tried="it is a change of the program",
+            ),
+        ),
+    )
+
 
 RULE = Rule(
     cause="collective-group-mismatch",
@@ -29,13 +82,10 @@ RULE = Rule(
         Symptom.TRAIN_COMMUNICATION_ERROR,
         Symptom.PERF_HANG,
         Symptom.SETUP_FAILURE,
+        Symptom.PREP_HANG_TIMEOUT,
+        Symptom.PREP_COMMUNICATION_ERROR,
     ),
-    fixes=(
-        (
-            FixPattern.DISTRIBUTED_API_USAGE,
-            "Call new_group on every rank in the same order; call collectives of a group on its members only.",
-        ),
-    ),
+    fixes=((FixPattern.DISTRIBUTED_API_USAGE, ADVICE),),
     signatures=(
         Signature(
             pattern=r"(?:[Gg]lobal|[Gg]roup) rank \d+ is not part of (?:the parent )?group",
@@ -62,5 +112,7 @@ RULE = Rule(
             weight=0.8,
         ),
     ),
+    match=match,
     explains=PEERS_SEE,
+    needs=("ranks",),
 )

@@ -17,9 +17,34 @@ Join context.
 Print len(loader) on every rank: the numbers must be equal.
 """
 
+from msgspec.structs import replace
+
+from commcheck.diagnose.calls import STEP, difference, matched
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.view import evidence, world_failed
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import EvidenceKind, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+ADVICE = "Give every rank the same number of batches: DistributedSampler, drop_last=True, repeat()."
+
+
+def match(case: Case) -> Match | None:
+    """Some ranks have come to what follows their last step while others make one more."""
+    found = difference(case)
+    if found is None or found.kind != "batches" or not world_failed(case):
+        return None
+    steps = {r.slot: sum(c.op == STEP for c in r.collectives) for r in (*found.guilty, *found.innocent)}
+    fewer, more = steps[found.guilty[0].slot], max(steps[r.slot] for r in found.innocent)
+    what = f"{'has' if len(found.guilty) == 1 else 'have'} {fewer} batches, the others at least {more}"
+    counted = tuple(
+        evidence(EvidenceKind.PHASE, f"has made {steps[r.slot]} steps", r, "journal")
+        for r in (*found.guilty[:4], *found.innocent[:4])
+    )
+    made = matched(case, found, what, FixPattern.BATCH_OR_PARTITION, ADVICE)
+    return replace(made, evidence=(*counted, *made.evidence))
+
 
 RULE = Rule(
     cause="uneven-inputs",
@@ -32,10 +57,7 @@ RULE = Rule(
         Symptom.TRAIN_COMMUNICATION_ERROR,
     ),
     fixes=(
-        (
-            FixPattern.BATCH_OR_PARTITION,
-            "Give every rank the same number of batches: DistributedSampler, drop_last=True, repeat().",
-        ),
+        (FixPattern.BATCH_OR_PARTITION, ADVICE),
         (FixPattern.DISTRIBUTED_API_USAGE, "Wrap the loop into torch.distributed.algorithms.Join."),
     ),
     signatures=(
@@ -64,5 +86,7 @@ RULE = Rule(
             weight=0.7,
         ),
     ),
-    explains=PEERS_SEE,
+    match=match,
+    explains=(*PEERS_SEE, "rank-crashed", "wrong-values"),
+    needs=("ranks",),
 )
