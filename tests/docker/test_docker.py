@@ -115,8 +115,9 @@ def test_a_fault_in_one_container_is_found_and_blamed(compose, cores, fault, cau
 
 
 def test_a_scenario_runs_inside_one_container(images, cores):
+    options = ["--rm", "--init", "--privileged", "--network", "none"]
     with cores():
-        done = docker("run", "--rm", "--init", "--privileged", LAB, "scenario", "run", "rendezvous/port-dropped")
+        done = docker("run", *options, LAB, "scenario", "run", "rendezvous/port-refused")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
