@@ -36,6 +36,9 @@ SLOW_RATE = 25e6
 """Bytes per second (200 Mbit/s) under which one measurement may be a busy machine's: it is repeated, the best counts."""
 SLOW_ROUNDS, SLOW_SECONDS = 6, 0.25
 """Repetitions of a slow bulk at most, and the seconds after which no other is begun."""
+ROUND_TRIPS = 8
+"""Round trips in which 64 KiB pass however far the peer is: from ten segments on, TCP doubles what it sends in each
+(RFC 6928), and three would do. A slow bulk that took no more of them than this tells of the distance alone."""
 TICK = 0.004
 """Seconds by which the kernel's count of busy time may fall short: it is kept in ticks, of which most kernels have 250
 or more a second."""
@@ -114,7 +117,7 @@ def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer
                 _count_losses(connection, nonce)
     except OSError as e:
         outcome, detail = Outcome.STALLED, f"64 KiB did not come through: {e}"
-    count = counted(connection) or Counted(sent=0, lost=0, busy=0.0)
+    count = counted(connection) or Counted()
     return msgspec.structs.replace(
         _probe("bulk", address, port, outcome, begin, peer_rank, detail=detail),
         sent=count.sent,
@@ -165,7 +168,8 @@ def _count_losses(connection: socket.socket, nonce: bytes) -> None:
 
 
 def _rate(connection: socket.socket, nonce: bytes, first: float) -> float:
-    """Bytes per second through the connection, whose first 64 KiB took `first` seconds; 0 where it broke off."""
+    """Bytes per second through the connection, whose first 64 KiB took `first` seconds; 0 where it broke off, or where
+    the distance and not the link took the time."""
     best = BULK_BYTES / max(first, 1e-6)
     if first < FAST_SECONDS:
         best = _timed(connection, nonce, 3 * BULK_BYTES)
@@ -174,7 +178,9 @@ def _rate(connection: socket.socket, nonce: bytes, first: float) -> float:
         if not 0.0 < best < SLOW_RATE or time.monotonic() > end:
             break
         best = max(best, _timed(connection, nonce, BULK_BYTES))
-    return best
+    count = counted(connection)
+    distant = count is not None and best * ROUND_TRIPS * count.round_trip > BULK_BYTES
+    return 0.0 if best < SLOW_RATE and distant else best
 
 
 def _timed(connection: socket.socket, nonce: bytes, size: int) -> float:
