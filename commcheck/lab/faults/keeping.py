@@ -15,6 +15,8 @@ Kept = tuple[list[str], dict[str, list[str]]]
 _LOCK = Lock()
 _KEPT: dict[tuple[int, str], tuple[Kept, int]] = {}
 """By namespace and device: what was there before the first fault, and how many faults there are now."""
+LINK_LOCAL = "fe80:"
+NO_ADDRESS = "1"  # of addr_gen_mode
 _STATE = {"linkdown", "dead"}
 """Words in a route that say how its device is."""
 
@@ -43,11 +45,18 @@ def addresses_and_routes(space: Space, device: str) -> Iterator[None]:
 def _restore(space: Space, device: str, kept: Kept) -> None:
     before, routes = kept
     there = _addresses(space, device)
-    if there != before:
+    lost = [item for item in before if item not in there]
+    if any(item.startswith(LINK_LOCAL) for item in lost):
+        # Only the kernel can make the address that is the kernel's own: it does on this change.
+        mode = f"net.ipv6.conf.{device}.addr_gen_mode"
+        space.sysctl(mode, space.sysctl(mode, NO_ADDRESS))
+    if any(not item.startswith(LINK_LOCAL) for item in lost):  # all of them, for their order
         for item in there:
-            space.ip("addr", "del", item.split()[0], "dev", device)
+            if not item.startswith(LINK_LOCAL):
+                space.ip("addr", "del", item.split()[0], "dev", device)
         for item in before:
-            space.ip("addr", "add", *item.split(), "dev", device)
+            if not item.startswith(LINK_LOCAL):
+                space.ip("addr", "add", *item.split(), "dev", device)
     for family, lines in routes.items():
         now = _routes(space)[family]
         for line in lines:
@@ -68,7 +77,6 @@ def _address(info: dict[str, Any]) -> str:
     parts = [f"{info['local']}/{info['prefixlen']}"]
     parts += ["broadcast", info["broadcast"]] if "broadcast" in info else []
     parts += ["scope", info["scope"]]
-    parts += ["proto", info["protocol"]] if "protocol" in info else []
     return " ".join([*parts, "nodad"] if info.get("nodad") else parts)
 
 
