@@ -175,12 +175,20 @@ def _rate(connection: socket.socket, nonce: bytes, first: float) -> float:
         best = _timed(connection, nonce, 3 * BULK_BYTES)
     end = time.monotonic() + SLOW_SECONDS
     for _ in range(SLOW_ROUNDS):
-        if not 0.0 < best < SLOW_RATE or time.monotonic() > end:
+        if not 0.0 < best < SLOW_RATE:
+            break
+        if _distant(connection, best):
+            return 0.0
+        if time.monotonic() > end:
             break
         best = max(best, _timed(connection, nonce, BULK_BYTES))
+    return best
+
+
+def _distant(connection: socket.socket, rate: float) -> bool:
+    """Whether 64 KiB at `rate` took no more round trips than they may take over any distance."""
     count = counted(connection)
-    distant = count is not None and best * ROUND_TRIPS * count.round_trip > BULK_BYTES
-    return 0.0 if best < SLOW_RATE and distant else best
+    return count is not None and rate * ROUND_TRIPS * count.round_trip > BULK_BYTES
 
 
 def _timed(connection: socket.socket, nonce: bytes, size: int) -> float:

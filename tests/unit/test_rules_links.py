@@ -342,8 +342,8 @@ def test_what_is_no_luck():
 # --- a store that is given up by all ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("begin", "blamed"), [(2.0, (1,)), (0.1, None)], ids=["came later", "came in time"])
-def test_who_came_to_the_store_when_the_first_had_left_was_late(begin, blamed):
+@pytest.mark.parametrize(("seconds", "blamed"), [(2.0, (1,)), (1.1, None)], ids=["came later", "came in time"])
+def test_who_came_to_the_store_when_the_first_had_left_was_late(seconds, blamed):
     def gave_up(number, begin, seconds):
         error = RankError(phase=Phase.STORE, kind="DistStoreError", message="Timed out after 1 seconds waiting")
         record = PhaseRecord(phase=Phase.STORE, status=PhaseStatus.FAILED, begin=begin, seconds=seconds)
@@ -352,7 +352,7 @@ def test_who_came_to_the_store_when_the_first_had_left_was_late(begin, blamed):
     case = Case(
         origin=Origin.WORLD,
         world=World(size=2, backend="gloo", store_seconds=0.4),
-        ranks=(gave_up(0, 0.1, 1.0), gave_up(1, begin, 1.5)),
+        ranks=(gave_up(0, 0.1, 1.0), gave_up(1, 0.1, seconds)),
         ended=Ended.FAILED,
     )
     found = store_timeout_too_short.match(case)

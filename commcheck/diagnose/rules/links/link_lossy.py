@@ -97,6 +97,13 @@ RULE = Rule(
     ),
     match=match,
     # A connection attempt whose packets are lost looks like one that is dropped, and a slow one like a slow link.
-    explains=("one-way-blocked", "data-ports-dropped", "partition", "link-slow", "address-order-dependent"),
+    explains=(
+        "one-way-blocked",
+        "data-ports-dropped",
+        "partition",
+        "mtu-mismatch",
+        "link-slow",
+        "address-order-dependent",
+    ),
     needs=("ranks",),
 )

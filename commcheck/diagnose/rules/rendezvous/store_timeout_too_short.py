@@ -37,9 +37,10 @@ def match(case: Case) -> Match | None:
         and said(r, "timed out", "Timed out", "timeout")
     ]
     late = [r for r in there if r not in gave_up and (r.exit is None or r.exit.by_us)]
-    if not late and gave_up:  # who came to the store when the first had left gave up in turn
+    if not late and gave_up:
+        # All gave up: the first was left alone, and who came when its store was gone waited as long in turn.
         first = min(_left(r) for r in gave_up)
-        late = [r for r in gave_up if (p := r.phase(Phase.STORE)) is not None and p.begin >= first]
+        late = [r for r in gave_up if _left(r) - case.world.store_seconds >= first]
         gave_up = [r for r in gave_up if r not in late]
     if not gave_up or len(there) < case.world.size or not late:
         return None
