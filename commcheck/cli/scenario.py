@@ -112,8 +112,9 @@ def _run(args: argparse.Namespace) -> int:
     found = _chosen(args)
     if not found:
         raise UsageError("no scenario has all of that: `commcheck scenario list` shows what there is")
+    no_lab = _without_root(found)
     from commcheck.scenarios.jobs import run_all
-    from commcheck.scenarios.score import Outcome, board
+    from commcheck.scenarios.score import Outcome, board, skipped
     from commcheck.scenarios.to_text import line
 
     progress = Progress(quiet=args.quiet)
@@ -125,13 +126,30 @@ def _run(args: argparse.Namespace) -> int:
         progress.say(f"{done}/{len(found)}  {line(row)}")
 
     begin = time.monotonic()
-    rows = run_all(found, args.jobs or max(1, (os.cpu_count() or 2) // 2), said)
+    runnable = [f for f in found if not (no_lab and f.scenario.lab is not None)]
+    ran = {r.name: r for r in run_all(runnable, args.jobs or max(1, (os.cpu_count() or 2) // 2), said)}
+    rows = [ran.get(f.name) or skipped(f.name, f.scenario, no_lab) for f in found]
     progress.done()
     result = board(rows, time.monotonic() - begin)
     _write(args, result)
     if not result.sum.scenarios:
         return 3
     return 0 if result.sum.as_expected == result.sum.scenarios else 1
+
+
+def _without_root(found: tuple[Found, ...]) -> str:
+    """Labs need root: a user who is not starts this command again as root of a user namespace, where that is allowed (then
+    this does not return). Otherwise the reason why not; empty for root."""
+    if all(f.scenario.lab is None for f in found):
+        return ""
+    from commcheck.errors import LaunchError
+    from commcheck.lab.unprivileged import become_root
+
+    try:
+        become_root()
+    except LaunchError as error:
+        return str(error)
+    return ""
 
 
 def _write(args: argparse.Namespace, result: Board) -> None:

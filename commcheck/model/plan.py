@@ -42,6 +42,7 @@ class RankPlan(Value, frozen=True):
     backend: str = "gloo"
     store_seconds: float | None = None  # None: torch's own default
     init_method: str = "env://"
+    python: str = ""  # an interpreter of its own; empty: the launcher's
 
 
 class Plan(Value, frozen=True):

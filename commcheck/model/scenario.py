@@ -47,7 +47,8 @@ class World(Value, frozen=True):
 
 class RankSettings(Value, frozen=True):
     """What is different for one rank. `limits`: soft and hard limit by name, as ulimit and setrlimit(2) know them
-    ("nofile", "nproc", "as", "memlock", ...). `memory`: bytes that its control group lets it have."""
+    ("nofile", "nproc", "as", "memlock", ...). `memory`: bytes that its control group lets it have. `other_torch`: it runs in
+    the interpreter that COMMCHECK_OTHER_PYTHON names, which has another version of torch."""
 
     env: dict[str, str] = {}
     unset: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class RankSettings(Value, frozen=True):
     init_method: str | None = None
     limits: dict[str, int] = {}
     memory: Annotated[int, Meta(ge=1 << 20)] | None = None
+    other_torch: bool = False
 
 
 class Expect(Value, frozen=True):

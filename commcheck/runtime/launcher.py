@@ -124,7 +124,10 @@ class Launcher:
     def start(self, plan: Plan) -> RunningWorld:
         """Start all ranks of `plan`, rank by rank in slot order. Raises LaunchError."""
         _make_room_for(len(plan.ranks))
-        cold = {r.slot: why_cold(r.environment, self.environment) for r in plan.ranks}
+        cold = {
+            r.slot: "an interpreter of its own" if r.python else why_cold(r.environment, self.environment)
+            for r in plan.ranks
+        }
         if any(not why for why in cold.values()):
             unsafe = self.warm().unsafe
             cold = {slot: why or (f"not safe to fork: {unsafe}" if unsafe else "") for slot, why in cold.items()}
@@ -159,9 +162,10 @@ class Launcher:
         running, theirs = RunningRank.with_pipes(rank, "cold", why)
         file = _assignment_file(rank, workload)
         numbers = [str(fd) for fd in (file, *theirs)]
+        python = rank.python or self.python
         try:
             process = subprocess.Popen(
-                [self.python, "-P", "-c", _BOOT, _PACKAGE_ROOT, "cold", *numbers, str(os.getpid())],
+                [python, "-P", "-c", _BOOT, _PACKAGE_ROOT, "cold", *numbers, str(os.getpid())],
                 env=rank.environment,
                 pass_fds=(file, *theirs),
                 stdin=subprocess.DEVNULL,
@@ -169,7 +173,7 @@ class Launcher:
                 stderr=theirs[1],
             )
         except OSError as e:
-            raise LaunchError(f"cannot start {self.python}: {e.strerror}") from e
+            raise LaunchError(f"cannot start {python}: {e.strerror}") from e
         finally:
             for fd in (file, *theirs):
                 os.close(fd)

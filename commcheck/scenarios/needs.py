@@ -7,9 +7,13 @@ import os
 from collections.abc import Callable
 
 from commcheck.lab.memory import groups_root
-from commcheck.lab.requirements import missing_requirement
+from commcheck.lab.requirements import missing_for
 from commcheck.model.scenario import Scenario
 from commcheck.scenarios.kinds import host_kinds
+
+
+OTHER_PYTHON = "COMMCHECK_OTHER_PYTHON"
+"""The variable that names a second interpreter."""
 
 
 def _memory_group() -> str:
@@ -20,18 +24,31 @@ def _gpu() -> str:
     return "" if glob.glob("/dev/nvidia[0-9]*") else "no GPU is here"
 
 
-NEEDS: dict[str, Callable[[], str]] = {"gpu": _gpu, "memory-group": _memory_group}
+def other_python() -> str:
+    """A second interpreter, with another version of torch: OTHER_PYTHON names it."""
+    return os.environ.get(OTHER_PYTHON, "")
+
+
+def _other_torch() -> str:
+    if not other_python():
+        return f"no second torch: {OTHER_PYTHON} must name an interpreter that has another version (and msgspec)"
+    return "" if os.access(other_python(), os.X_OK) else f"{OTHER_PYTHON} {other_python()}: cannot be run"
+
+
+NEEDS: dict[str, Callable[[], str]] = {"gpu": _gpu, "memory-group": _memory_group, "other-torch": _other_torch}
 """By name: why it is missing, or nothing."""
 
 
 def missing(scenario: Scenario) -> str:
     """Why this scenario cannot be run here, in one sentence; empty when it can."""
     if scenario.lab is not None:
-        why = missing_requirement()
+        why = missing_for(scenario.lab)
         if why:
             return why
-    wanted = (*scenario.requires, *(["memory-group"] if any(r.memory for r in scenario.ranks.values()) else []))
-    for name in dict.fromkeys(wanted):
+    own = list(scenario.requires)
+    own += ["memory-group"] if any(r.memory for r in scenario.ranks.values()) else []
+    own += ["other-torch"] if any(r.other_torch for r in scenario.ranks.values()) else []
+    for name in dict.fromkeys(own):
         why = NEEDS[name]()
         if why:
             return why

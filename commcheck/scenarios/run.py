@@ -7,9 +7,12 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from msgspec.structs import replace
+
 from commcheck import api
 from commcheck.lab.lab import Lab
 from commcheck.lab.memory import memory_group
+from commcheck.lab.pool import IDLE, LabPool
 from commcheck.model.diagnosis import Report
 from commcheck.model.fault import RankFault
 from commcheck.model.plan import FaultAt, Plan
@@ -18,7 +21,7 @@ from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.scenarios.check import filled
-from commcheck.scenarios.needs import missing
+from commcheck.scenarios.needs import missing, other_python
 from commcheck.scenarios.score import Outcome, outcome, skipped
 from commcheck.scenarios.strike import Strikes, kind_of
 from commcheck.system.ports import held_port
@@ -33,20 +36,23 @@ store, and a server that loses one question would cost five seconds. Virtual hos
 
 
 class Runner:
-    """Runs scenarios one after the other from one warm process per workload. A context manager; for one thread alone."""
+    """Runs scenarios one after the other from one warm process per workload, in labs that are used again. A context
+    manager; for one thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, idle_labs: int = IDLE) -> None:
         self._launchers = {"standard": Launcher(BASE)}
+        self._labs = LabPool(idle=idle_labs)
 
     def __enter__(self) -> Runner:
         self._launchers["standard"].begin()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._labs.close()
         for launcher in self._launchers.values():
             launcher.close()
 
-    def _warm(self, workload: str) -> Launcher:
+    def warm(self, workload: str) -> Launcher:
         """The launcher of a workload, ready: what that workload imports is not to count as time of its worlds."""
         launcher = self._launchers.setdefault(workload, Launcher(BASE, workload=workload))
         launcher.warm()
@@ -57,11 +63,11 @@ class Runner:
         why = missing(scenario)
         if why:
             return skipped(name, scenario, why)
-        launcher = self._warm(scenario.world.workload)
+        launcher = self.warm(scenario.world.workload)
         early: list[Report] = []
         begin = time.monotonic()
         with ExitStack() as stack:
-            lab = stack.enter_context(Lab(scenario.lab)) if scenario.lab is not None else None
+            lab = stack.enter_context(self._labs.lab(scenario.lab)) if scenario.lab is not None else None
             strikes = stack.enter_context(Strikes(lab, scenario.fault))
             report = api.preflight(
                 _plan(scenario, lab, stack),
@@ -96,7 +102,7 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
         places = tuple(lab[n].place() for n in order)
         where = {"master_addr": lab[world.master].address, "base": BASE, "places": places}
     port = world.port or (LAB_PORT if lab is not None else stack.enter_context(held_port()))
-    return local_plan(
+    plan = local_plan(
         size=world.size,
         backend=world.backend,
         env={k: filled(v, address) for k, v in world.env.items()},
@@ -113,3 +119,5 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
         master_port=port,
         **where,
     )
+    others = {n for n, r in ranks.items() if r.other_torch}
+    return replace(plan, ranks=tuple(replace(r, python=other_python()) if r.slot in others else r for r in plan.ranks))

@@ -15,9 +15,65 @@ Install the same versions on every host and remove the duplicates; `pip list | g
 Compare `python -c 'import torch; print(torch.__version__, torch.cuda.nccl.version())'` on every host.
 """
 
+from __future__ import annotations
+
+from collections import Counter
+
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.view import names, started, world_failed
+from commcheck.model.base import ranks_text
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+LIBRARIES = ("torch", "nccl")
+"""What has to be the same on all ranks: PyTorch promises nothing between releases, NCCL refuses other versions."""
+
+
+def match(case: Case) -> Match | None:
+    """The hosts' own interpreters have other releases of a library. A world that came through does not make it right:
+    other operations, or the next start, may not."""
+    for library in LIBRARIES:
+        found = {h.host: _release(h.versions[library]) for h in case.hosts if h.versions.get(library)}
+        ranks = [r for r in started(case) if r.host in found]
+        counts = Counter(found[r.host] for r in ranks)
+        if len(counts) < 2:
+            continue
+        # The most frequent one is taken for the meant one; where two are equally frequent, that of the first rank.
+        usual = max(counts, key=lambda v: (counts[v], v == found[ranks[0].host]))
+        others = [r for r in ranks if found[r.host] != usual]
+        culprits = names(others)
+        failed = world_failed(case)
+        seen = [
+            Evidence(kind=EvidenceKind.FACT, rank=r.name, text=f"{library} {found[r.host]}", source="the rank itself")
+            for r in (ranks[0], *others)[:6]
+        ]
+        through = Evidence(kind=EvidenceKind.VALUE, text="this world came through all the same")
+        return Match(
+            symptom=Symptom.SETUP_FAILURE,
+            title=f"{library} is {found[others[0].host]} on {ranks_text(culprits)}, and {usual} on the others",
+            confidence=0.7 if failed else 0.55,
+            ranks=culprits,
+            hosts=tuple(dict.fromkeys(r.host for r in others)),
+            evidence=tuple(seen),
+            against=() if failed else (through,),
+            fixes=(
+                Fix(
+                    pattern=FixPattern.DEPENDENCY_VERSION,
+                    text=f"install {library} {usual} on {', '.join(dict.fromkeys(r.host for r in others))} too",
+                    commands=(f"pip install {library}=={usual}",) if library == "torch" else (),
+                    applies_to_ranks=culprits,
+                ),
+            ),
+        )
+    return None
+
+
+def _release(version: str) -> str:
+    """A version without the mark of its build: 2.13.0 of 2.13.0+cpu."""
+    return version.partition("+")[0]
+
 
 RULE = Rule(
     cause="version-mismatch",
@@ -41,6 +97,8 @@ RULE = Rule(
         ),
         (FixPattern.DEVICE_CONSISTENCY, "Start every rank from the same image or environment."),
     ),
+    match=match,
+    needs=("ranks", "hosts"),
     signatures=(
         Signature(
             pattern="Mismatched NCCL version detected",
