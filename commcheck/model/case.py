@@ -209,7 +209,7 @@ class Probe(Value, frozen=True):
     "bulk" (64 KiB through a data connection), "name" (a look-up).
 
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
-    segments with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured)."""
+    small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured)."""
 
     kind: str
     target: str

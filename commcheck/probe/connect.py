@@ -100,8 +100,10 @@ def exchange(
 def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer_rank: int) -> Probe:
     begin = time.monotonic()
     outcome, detail, arrived, rate = Outcome.OK, "", 0, 0.0
+    count = None
     try:
         receipt = _burst(connection, nonce)
+        count = counted(connection)
         if receipt == _LOST:
             outcome, detail = Outcome.STALLED, "small messages stopped coming through"
         else:
@@ -114,10 +116,10 @@ def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer
                 detail = "its kernel has acknowledged all, its process is busy or stopped"
             else:
                 rate = _rate(connection, nonce, time.monotonic() - sent_at)
-                _count_losses(connection, nonce)
+                count = _losses(connection, nonce, count)
     except OSError as e:
         outcome, detail = Outcome.STALLED, f"64 KiB did not come through: {e}"
-    count = counted(connection) or Counted()
+    count = count or Counted()
     return msgspec.structs.replace(
         _probe("bulk", address, port, outcome, begin, peer_rank, detail=detail),
         sent=count.sent,
@@ -156,15 +158,19 @@ def _piece(connection: socket.socket, nonce: bytes, size: int) -> str:
     return _receipt(connection)
 
 
-def _count_losses(connection: socket.socket, nonce: bytes) -> None:
-    """Where packets were lost, send small ones until a rate can be told."""
-    end = time.monotonic() + LOSS_SECONDS
+def _losses(connection: socket.socket, nonce: bytes, first: Counted | None) -> Counted | None:
+    """What was sent and lost of small packets: those of the `first` burst, and, where any packet was lost so far, of
+    more of them until a rate can be told. What is lost of large ones may be their size's fault, or our own haste's."""
+    begin = counted(connection)
+    if first is None or begin is None or begin.lost == 0:
+        return first
+    total, end = first, time.monotonic() + LOSS_SECONDS
     for _ in range(LOSS_ROUNDS):
-        now = counted(connection)
-        if now is None or now.lost == 0 or now.lost >= LOSS_ENOUGH or time.monotonic() > end:
-            return
-        if _burst(connection, nonce) != _HERE:
-            return
+        if total.lost >= LOSS_ENOUGH or time.monotonic() > end or _burst(connection, nonce) != _HERE:
+            break
+        now = counted(connection) or begin
+        total = Counted(sent=first.sent + now.sent - begin.sent, lost=first.lost + max(0, now.lost - begin.lost))
+    return total
 
 
 def _rate(connection: socket.socket, nonce: bytes, first: float) -> float:

@@ -233,6 +233,8 @@ def test_losses_are_counted_by_direction_and_blamed_on_what_they_have_in_common(
     assert "on the way to rank 2" in found.title
     assert found.against, "it came through, and that is said"
     assert link_lossy.match(measured(2, lost={(0, 1): 12})).ranks == (0, 1)
+    assert link_lossy.match(measured(lost={(0, 2): 12, (1, 2): 2})).ranks == (2,), "chance put one below the bound"
+    assert link_lossy.match(measured(lost={(0, 2): 12, (1, 2): 1})).ranks == (0, 2), "one packet says nothing"
 
 
 @pytest.mark.parametrize(

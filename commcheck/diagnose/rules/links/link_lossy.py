@@ -30,15 +30,18 @@ formula above. Cables that are in order lose about one packet in a million (1000
 1e-10, IEEE 802.3 clause 40), so what lies between is a fault too, but takes more packets to see than we send."""
 AT_LEAST = 4
 """Lost packets from which it is named: none is lost where nothing is wrong, and one or two may be an accident."""
+TOO = 2
+"""Lost packets from which a direction counts as lossy too, where another one is."""
 SURE = 8
 """Lost packets in all from which it is sure enough to end the watch."""
 
 
 def match(case: Case) -> Match | None:
     """Our own connections lost packets, few of which were ever in flight at once."""
-    found = {d: p for d, p in bulks(case).items() if p.lost >= AT_LEAST and p.lost >= LOSSY * p.sent}
-    if not found:
+    if not any(p.lost >= AT_LEAST and p.lost >= LOSSY * p.sent for p in bulks(case).values()):
         return None
+    # One that plainly loses shows that chance put another just below the bound: both count for whom they have in common.
+    found = {d: p for d, p in bulks(case).items() if p.lost >= TOO and p.lost >= LOSSY / 3 * p.sent}
     directions = tuple(sorted(found))
     ranks = culprits(directions)
     worst = max(found.values(), key=lambda p: p.lost / p.sent)
