@@ -159,6 +159,7 @@ def try_host() -> int:
     """Make the namespaces and mounts of a host for the length of this process, or raise OSError."""
     check(libc.unshare(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWNS), "unshare")
     private_files({"/etc/hosts": ""})
+    set_sysctls({"net.ipv4.ip_forward": "0"})
     return 0
 
 

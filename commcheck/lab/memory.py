@@ -48,12 +48,18 @@ def groups_root() -> tuple[Path, str] | None:
         if kind == "cgroup" and "memory" in options.split(","):
             inside = next((path for _, names, path in own if "memory" in names.split(",")), "/")
             found = Path(where + inside)
-            return (found if found.is_dir() else Path(where)), "memory.limit_in_bytes"
+            found = found if found.is_dir() else Path(where)
+            if os.access(found, os.W_OK):  # containers have them read-only
+                return found, "memory.limit_in_bytes"
     for _, where, kind, *_ in mounts:
         if kind == "cgroup2":
             # Version 2 forbids processes in inner groups, so the new group goes to the top, not below our own.
             control = Path(where, "cgroup.subtree_control")
-            if control.is_file() and "memory" in control.read_text(encoding="ascii").split():
+            if (
+                control.is_file()
+                and "memory" in control.read_text(encoding="ascii").split()
+                and os.access(where, os.W_OK)
+            ):
                 return Path(where), "memory.max"
     return None
 

@@ -28,6 +28,10 @@ SWITCHES = {
 APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
+CONTAINER = (
+    "in a container this needs --privileged, or --cap-add NET_ADMIN --cap-add SYS_ADMIN"
+    " --security-opt systempaths=unconfined --security-opt apparmor=unconfined"
+)
 EVERY_ID = "4294967295"
 
 
@@ -68,16 +72,16 @@ def refusal(code: int) -> str:
 
 @cache
 def missing_inside() -> str:
-    """What the root of a user namespace lacks to build hosts, in one sentence; empty if nothing, and for a real root.
+    """What root lacks here to build hosts (in a container, or in a user namespace), in one sentence; empty if nothing.
 
     It is tried, once, by a process that makes the namespaces and mounts of a host."""
-    if not in_user_namespace():
-        return ""
     argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("holder.py")), "--try"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return ""
     said = done.stderr.strip().rpartition("\n")[2]
+    if not in_user_namespace():
+        return f"root may not make virtual hosts here ({said}): {CONTAINER}"
     remedy = "run as root"
     if "unshare" in said and APPARMOR.exists():
         remedy = "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root"

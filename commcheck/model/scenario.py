@@ -48,7 +48,8 @@ class World(Value, frozen=True):
 class RankSettings(Value, frozen=True):
     """What is different for one rank. `limits`: soft and hard limit by name, as ulimit and setrlimit(2) know them
     ("nofile", "nproc", "as", "memlock", ...). `memory`: bytes that its control group lets it have. `other_torch`: it runs in
-    the interpreter that COMMCHECK_OTHER_PYTHON names, which has another version of torch."""
+    the interpreter that COMMCHECK_OTHER_PYTHON names, which has another version of torch. `clock`: seconds by which its wall
+    clock is ahead."""
 
     env: dict[str, str] = {}
     unset: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class RankSettings(Value, frozen=True):
     limits: dict[str, int] = {}
     memory: Annotated[int, Meta(ge=1 << 20)] | None = None
     other_torch: bool = False
+    clock: int = 0
 
 
 class Expect(Value, frozen=True):

@@ -11,7 +11,6 @@ from commcheck.lab.requirements import missing_for
 from commcheck.model.scenario import Scenario
 from commcheck.scenarios.kinds import host_kinds
 
-
 OTHER_PYTHON = "COMMCHECK_OTHER_PYTHON"
 """The variable that names a second interpreter."""
 
@@ -35,7 +34,25 @@ def _other_torch() -> str:
     return "" if os.access(other_python(), os.X_OK) else f"{OTHER_PYTHON} {other_python()}: cannot be run"
 
 
-NEEDS: dict[str, Callable[[], str]] = {"gpu": _gpu, "memory-group": _memory_group, "other-torch": _other_torch}
+FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
+"""libfaketime, as Debian installs it: what gives a process another wall clock."""
+
+
+def faketime() -> str:
+    """The library's file; empty when it is not installed."""
+    return next(iter(sorted(glob.glob(FAKETIME))), "")
+
+
+def _faketime() -> str:
+    return "" if faketime() else "libfaketime is not installed (Debian's package libfaketime)"
+
+
+NEEDS: dict[str, Callable[[], str]] = {
+    "gpu": _gpu,
+    "memory-group": _memory_group,
+    "other-torch": _other_torch,
+    "faketime": _faketime,
+}
 """By name: why it is missing, or nothing."""
 
 
@@ -47,6 +64,7 @@ def missing(scenario: Scenario) -> str:
             return why
     own = list(scenario.requires)
     own += ["memory-group"] if any(r.memory for r in scenario.ranks.values()) else []
+    own += ["faketime"] if any(r.clock for r in scenario.ranks.values()) else []
     own += ["other-torch"] if any(r.other_torch for r in scenario.ranks.values()) else []
     for name in dict.fromkeys(own):
         why = NEEDS[name]()

@@ -21,7 +21,7 @@ from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.scenarios.check import filled
-from commcheck.scenarios.needs import missing, other_python
+from commcheck.scenarios.needs import faketime, missing, other_python
 from commcheck.scenarios.score import Outcome, outcome, skipped
 from commcheck.scenarios.strike import Strikes, kind_of
 from commcheck.system.ports import held_port
@@ -107,7 +107,7 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
         backend=world.backend,
         env={k: filled(v, address) for k, v in world.env.items()},
         unset=world.unset,
-        rank_env={n: {k: filled(v, address) for k, v in r.env.items()} for n, r in ranks.items()},
+        rank_env={n: _clock(r.clock) | {k: filled(v, address) for k, v in r.env.items()} for n, r in ranks.items()},
         rank_unset={n: r.unset for n, r in ranks.items()},
         rank_backend={n: r.backend for n, r in ranks.items() if r.backend is not None},
         init_method={n: filled(r.init_method, address) for n, r in ranks.items() if r.init_method is not None},
@@ -121,3 +121,10 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
     )
     others = {n for n, r in ranks.items() if r.other_torch}
     return replace(plan, ranks=tuple(replace(r, python=other_python()) if r.slot in others else r for r in plan.ranks))
+
+
+def _clock(ahead: int) -> dict[str, str]:
+    """What gives a rank another wall clock; the monotonic one, by which everybody waits, stays."""
+    if not ahead:
+        return {}
+    return {"LD_PRELOAD": faketime(), "FAKETIME": f"{ahead:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

@@ -103,7 +103,8 @@ def _reverse(ctx: RankContext, address: str) -> None:
 
     def ask() -> None:
         try:
-            result.append(socket.getnameinfo((asked, 0), 0)[0])
+            # Not getnameinfo: some releases of Python (3.11.2) hold their lock while it asks, and all threads stand still.
+            result.append(socket.gethostbyaddr(asked)[0])
         except OSError as e:
             result.append(str(e))
 
