@@ -19,6 +19,9 @@ from commcheck.system.process import oom_kills, read_oom_kills
 
 OUTPUT_KEPT = 1 << 18
 """Bytes of each stream of a rank that are kept, half from its begin and half from its end."""
+LOSSES = 4
+"""Lost packets of one of the ranks' own probes from which it is looked whether they decide (as the rule link-lossy names
+them): a world that loses packets goes on, ever more slowly, and neither fails nor stands still."""
 END_DEADLINE = 5.0
 """Seconds for killed processes to be gone."""
 _STREAMS = ("stdout", "stderr", "journal", "stack")
@@ -37,7 +40,7 @@ class RunningRank:
         self.events: list[journal.AnyEvent] = []
         self.exit: Exit | None = None
         self.killed_by_us = False
-        self.alarms = 0  # own probes of the rank that did not succeed
+        self.alarms = 0  # own probes of the rank that did not succeed, or lost packets
         self.tries: frozenset[int] | None = None  # whom it set out to probe; None: it has not said so yet
         self.trying: set[int] = set()  # of these, whose probe has not ended
         self.process: subprocess.Popen[bytes] | None = None
@@ -125,7 +128,7 @@ class RunningRank:
             self.tries = frozenset(event.ranks)
             self.trying = set(event.ranks)
         elif isinstance(event, journal.Probed):
-            self.alarms += event.probe.outcome is not Outcome.OK
+            self.alarms += event.probe.outcome is not Outcome.OK or event.probe.lost >= LOSSES
             if event.probe.ends and event.probe.peer_rank is not None:
                 self.trying.discard(event.probe.peer_rank)
 
