@@ -13,7 +13,7 @@ from commcheck.errors import LaunchError
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts, Listener, Outcome, Probe
 from commcheck.model.plan import Place
-from commcheck.probe.connect import connect, looks_like_store
+from commcheck.probe.connect import answers_as_store, connect, looks_like_store
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
 
@@ -75,7 +75,9 @@ def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
     def one(target: Target) -> None:
         probe = connect(target.address, target.port, kind=target.kind, peer_rank=target.peer_rank)
         if probe.outcome is Outcome.OK and target.kind == "master":
-            store = looks_like_store(target.address, target.port)
+            store = answers_as_store(target.address, target.port)
+            if store is None:  # the store was busy, or a packet was lost: silence is believed when it is kept
+                store = answers_as_store(target.address, target.port)
             detail = "a PyTorch store answers there" if store else "something answers there that is no PyTorch store"
             probe = msgspec.structs.replace(probe, detail=detail)
         elif probe.outcome is Outcome.TIMED_OUT and target.kind == "master":

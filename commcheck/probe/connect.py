@@ -349,8 +349,13 @@ class Answering:
 
 
 def looks_like_store(address: str, port: int, deadline: float = 0.8) -> bool:
-    """Whether what listens there answers as a PyTorch TCPStore: its PING query (validate with the magic number,
-    then ping with a nonce) is answered with that nonce (torch/csrc/distributed/c10d/TCPStoreBackend)."""
+    """Whether what listens there answers as a PyTorch TCPStore does."""
+    return answers_as_store(address, port, deadline) is True
+
+
+def answers_as_store(address: str, port: int, deadline: float = 0.8) -> bool | None:
+    """Ask a PyTorch TCPStore's PING (validate with the magic number, then ping with a nonce), which is answered with that
+    nonce (torch/csrc/distributed/c10d/TCPStoreBackend). None: nothing was said within `deadline` seconds."""
     validate, ping, magic = 0, 13, 0x3C85F7CE
     nonce = os.getpid() & 0x7FFFFFFF
     try:
@@ -358,5 +363,7 @@ def looks_like_store(address: str, port: int, deadline: float = 0.8) -> bool:
             connection.settimeout(deadline)
             connection.sendall(struct.pack("<BI", validate, magic) + struct.pack("<BI", ping, nonce))
             return struct.pack("<I", nonce) in _receive(connection, 4, deadline)
+    except TimeoutError:
+        return None
     except OSError:
         return False
