@@ -34,6 +34,16 @@ def _other_torch() -> str:
     return "" if os.access(other_python(), os.X_OK) else f"{OTHER_PYTHON} {other_python()}: cannot be run"
 
 
+def _root() -> str:
+    """The machine's root, and not that of a user namespace, which holds few users."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        users = sum(int(line.split()[2]) for line in file)
+    return "" if os.geteuid() == 0 and users > NOBODY else "this needs root"
+
+
+NOBODY = 65534
+"""The user that a rank may become (see worker/faults/as_user.py)."""
+
 FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 """libfaketime, as Debian installs it: what gives a process another wall clock."""
 
@@ -52,6 +62,7 @@ NEEDS: dict[str, Callable[[], str]] = {
     "memory-group": _memory_group,
     "other-torch": _other_torch,
     "faketime": _faketime,
+    "root": _root,
 }
 """By name: why it is missing, or nothing."""
 
