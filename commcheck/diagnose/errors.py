@@ -102,7 +102,7 @@ def _match(case: Case, rule: Rule, hits: list[scan.Hit]) -> Match:
     numbers = tuple(sorted({r.name for r in ranks}))
     said = {hit.line.rank: hit.line.text for hit in reversed(hits)}
     return Match(
-        symptom=_symptom(rule, first),
+        symptom=_symptom(rule, ranks[0], first),
         title=f"{rule.title}: {said[ranks[0].slot][:200]}",
         confidence=max(hit.signature.weight for hit in hits),
         ranks=numbers,
@@ -130,11 +130,14 @@ _PREFIX = {Stage.SETUP: ("setup-",), Stage.PREPARATION: ("prep-",), Stage.TRAINI
 _IMPORTS = re.compile(r"No module named|cannot import name|undefined symbol|cannot open shared object")
 
 
-def _symptom(rule: Rule, error: RankError) -> Symptom:
-    """Which of a rule's symptoms it is at the stage of the phase. What is missing from the installation, or does not fit
-    in it, is a fault of the installation whenever it shows."""
+def _symptom(rule: Rule, rank: RankRecord, error: RankError) -> Symptom:
+    """Which of a rule's symptoms it is: what the rank was doing tells, else the stage of its phase. What is missing from
+    the installation, or does not fit in it, is a fault of the installation whenever it shows."""
     if Symptom.BUILD_IMPORT_ERROR in rule.symptoms and _IMPORTS.search(error.message):
         return Symptom.BUILD_IMPORT_ERROR
     if rule.stage is Stage.BUILD:
         return rule.symptoms[0]
+    exact = symptom_of(rank, error)
+    if exact in rule.symptoms and exact not in (Symptom.TRAIN_OTHER_FAILURE, Symptom.PREP_OTHER):
+        return exact
     return next((s for s in rule.symptoms if s.value.startswith(_PREFIX[STAGE_OF[error.phase]])), rule.symptoms[0])

@@ -59,6 +59,11 @@ def died(rank: RankRecord) -> bool:
     return rank.exit is not None and not rank.exit.by_us and rank.error is None and not rank.finished
 
 
+def asleep(rank: RankRecord) -> bool:
+    """The process sleeps for a set time (as in Python's time.sleep), so that it goes on by itself."""
+    return rank.process is not None and rank.process.state == "S" and "nanosleep" in rank.process.waiting_in
+
+
 def gone(rank: RankRecord) -> bool:
     """The rank died, or an exception ended it before the ranks had tried to reach each other: that nobody answers there
     proves nothing about the network."""

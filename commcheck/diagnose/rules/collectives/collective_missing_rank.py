@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.calls import behind, difference, matched, signature
-from commcheck.diagnose.view import evidence, names, phase_of_end, started, symptom_in, world_failed
+from commcheck.diagnose.view import asleep, evidence, names, phase_of_end, started, symptom_in, world_failed
 from commcheck.model.base import sentence
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
@@ -20,6 +20,10 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 ADVICE = "make every rank of the group issue every collective of the group"
+
+SURE = 0.8
+ASLEEP = 0.6
+"""Of a rank that sleeps for a time that it has set itself: it will wake up, so the watch goes on."""
 
 
 def match(case: Case) -> Match | None:
@@ -38,7 +42,7 @@ def match(case: Case) -> Match | None:
     return Match(
         symptom=symptom_in(call.phase if call else phase_of_end(late[0]), hang=True),
         title=sentence(names(late), f"does not take part in {signature(call) if call else 'a collective'}"),
-        confidence=0.8,
+        confidence=ASLEEP if all(map(asleep, late)) else SURE,
         ranks=names(late),
         hosts=tuple(dict.fromkeys(r.host for r in late)),
         evidence=(

@@ -22,8 +22,9 @@ Fewer threads per rank (`OMP_NUM_THREADS=1`, which torchrun sets by itself), or 
 """
 
 from commcheck.diagnose.rules.limits.shared import hard, of_host, ranks_on, said, soft
-from commcheck.model.case import Case, HostFacts
+from commcheck.model.case import Case, HostFacts, RankRecord
 from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.phase import STAGE_OF
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -36,6 +37,8 @@ _SAYS = (
     r"Thread creation failed",
     r"fork\w*: .*Resource temporarily unavailable",
     r"BlockingIOError.*Errno 11",
+    r"^\[Errno 11\] Resource temporarily unavailable$",  # of a fork
+    r"^Resource temporarily unavailable$",  # std::thread's words, with nothing around them, when the backend starts one
 )
 
 
@@ -50,7 +53,7 @@ def match(case: Case) -> Match | None:
     hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low]))
     top = min((h for host in case.hosts if (h := hard(host, "nproc")) is not None), default=None)
     return Match(
-        symptom=Symptom.SETUP_FAILURE,
+        symptom=_symptom(tuple(r for r, _ in hit)),
         title=f"too few processes and threads are allowed on {', '.join(hosts)}",
         confidence=confidence,
         ranks=tuple(r.name for r, _ in hit),
@@ -70,6 +73,13 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _symptom(ranks: tuple[RankRecord, ...]) -> Symptom:
+    """Where the first rank that said so was: data loaders start processes, the group starts threads."""
+    stage = STAGE_OF[ranks[0].error.phase] if ranks and ranks[0].error else Stage.SETUP
+    of = {Stage.PREPARATION: Symptom.PREP_DATA_LOADING_FAILURE, Stage.TRAINING: Symptom.TRAIN_OTHER_FAILURE}
+    return of.get(stage, Symptom.SETUP_FAILURE)
 
 
 def _too_low(case: Case, host: HostFacts) -> bool:

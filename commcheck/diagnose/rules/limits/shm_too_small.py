@@ -21,9 +21,11 @@ mounted at /dev/shm. NCCL_SHM_DISABLE=1 avoids NCCL's use of it, at the network'
 `df -h /dev/shm` inside the container, while the job runs.
 """
 
+from collections.abc import Iterator
+
 from commcheck.diagnose.rules.limits.shared import of_host, said
 from commcheck.model.case import Case, RankRecord
-from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import STAGE_OF
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
@@ -40,7 +42,7 @@ _SAYS = (
 
 def match(case: Case) -> Match | None:
     """A rank said so, or a host has no more than a container's default."""
-    hit = tuple(said(case, _SAYS))
+    hit = (*said(case, _SAYS), *_no_semaphore(case))
     small = [h for h in case.hosts if h.shm_bytes is not None and h.shm_bytes <= CONTAINER_DEFAULT]
     if not hit and not small:
         return None
@@ -70,6 +72,17 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _no_semaphore(case: Case) -> Iterator[tuple[RankRecord, Evidence]]:
+    """Ranks that found no room for a semaphore of multiprocessing: those lie in /dev/shm, but the error has no path."""
+    for rank in case.ranks:
+        if rank.error is None or "[Errno 28]" not in rank.error.message:
+            continue
+        frame = next((x for x in reversed(rank.output) if x.text.lstrip().startswith('File "')), None)
+        if frame is not None and "multiprocessing/synchronize.py" in frame.text:
+            text = f"{rank.error.message} at {frame.text.strip()}"
+            yield rank, Evidence(kind=EvidenceKind.LOG, text=text[:400], rank=rank.name, source=rank.error.kind)
 
 
 def _symptom(ranks: tuple[RankRecord, ...]) -> Symptom:
@@ -107,6 +120,6 @@ RULE = Rule(
             weight=0.9,
         ),
     ),
-    explains=("rank-crashed", "rank-exited"),
+    explains=("rank-crashed", "rank-exited", "disk-full", "script-error"),
     needs=(),
 )

@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
+from commcheck.diagnose.errors import own
 from commcheck.diagnose.view import evidence, names
 from commcheck.model.base import sentence
-from commcheck.model.case import Case
+from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -21,26 +22,27 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
 def match(case: Case) -> Match | None:
-    """An abort or a non-zero exit in or after the teardown phase."""
+    """An abort or a non-zero exit in or after the teardown phase, or an error there that only says that others have left."""
     noisy = []
     for r in case.ranks:
         last = r.last_phase
         if r.exit is None or r.exit.by_us or last is None or last.phase is not Phase.TEARDOWN:
             continue
-        if r.exit.signal == 6 or (r.finished and r.exit.code != 0):
+        left_alone = r.error is not None and own(r) is None and any(x.finished for x in case.ranks)
+        if r.exit.signal == 6 or (r.finished and r.exit.code != 0) or left_alone:
             noisy.append(r)
     if not noisy:
         return None
     return Match(
         symptom=Symptom.PERF_OTHER,
-        title=sentence(names(noisy), "aborted at its end, after all collectives were right"),
+        title=sentence(names(noisy), "failed at its end, after all collectives were right"),
         confidence=0.85,
         ranks=names(noisy),
         hosts=tuple(dict.fromkeys(r.host for r in noisy)),
         evidence=tuple(
             evidence(
                 EvidenceKind.EXIT,
-                f"signal {r.exit.signal} or code {r.exit.code} in phase teardown" if r.exit else "",
+                _end(r),
                 r,
             )
             for r in noisy[:6]
@@ -54,6 +56,14 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _end(rank: RankRecord) -> str:
+    if rank.error is not None:
+        return f"in phase teardown, when others had left: {rank.error.message.splitlines()[0][:300]}"
+    ended = rank.exit
+    how = "" if ended is None else f"signal {ended.signal}" if ended.signal else f"exit code {ended.code}"
+    return f"{how} in phase teardown"
 
 
 RULE = Rule(

@@ -41,6 +41,15 @@ RULE = Rule(
             weight=0.75,
         ),
         Signature(
+            pattern="basic_ios::clear: iostream error|PytorchStreamWriter failed writing file",
+            literal="iostream error | pytorchstreamwriter failed writing",
+            source="pytorch 2.13: torch.save(state, path) on a tmpfs without room (seen); "
+            "caffe2/serialize/inline_container.cc. The path was opened, so it exists and may be written",
+            positive="RuntimeError: basic_ios::clear: iostream error",
+            negative="RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory",
+            weight=0.75,
+        ),
+        Signature(
             pattern="[Dd]isk quota exceeded",
             literal="disk quota exceeded",
             source="the C library's text for EDQUOT",

@@ -28,6 +28,7 @@ RULE = Rule(
         Symptom.TRAIN_NOT_IMPLEMENTED,
         Symptom.TRAIN_COMMUNICATION_ERROR,
         Symptom.SETUP_FAILURE,
+        Symptom.PREP_COMMUNICATION_ERROR,
         Symptom.TRAIN_DEVICE_ERROR,
     ),
     fixes=(
