@@ -101,7 +101,7 @@ def _wire(topology: Topology, index: int, host: int, earlier: dict[str, Wire]) -
 
 def own_subnet(subnet: str | None, host: int) -> str | None:
     """The part of a routed network's `subnet` that is host number `host`'s own."""
-    if subnet is None:
+    if not subnet:
         return None
     whole: Subnet = ip_network(subnet)
     bits = ROUTED_BITS[whole.version]

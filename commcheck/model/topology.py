@@ -20,7 +20,7 @@ class Network(Value, frozen=True):
 
     interface: str = "eth0"
     kind: Kind = "bridge"
-    subnet: str | None = "10.77.0.0/24"  # None, with subnet6: IPv6 only
+    subnet: str | None = "10.77.0.0/24"  # empty or None, with subnet6: IPv6 only
     subnet6: str | None = None
     over: str = "eth0"  # vlan and vxlan alone
     tag: int = 100  # vlan: the VLAN id; vxlan: the network identifier

@@ -63,4 +63,7 @@ def _one(runner: Runner, found: Found) -> Outcome:
     try:
         return runner.run(found.name, found.scenario)
     except CommcheckError as error:
-        return failed(found.name, found.scenario, str(error), time.monotonic() - begin)
+        why = str(error)
+    except Exception as error:  # of ours: minutes of other rows must not be lost with it
+        why = f"internal error: {type(error).__name__}: {error}"
+    return failed(found.name, found.scenario, why, time.monotonic() - begin)
