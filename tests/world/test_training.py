@@ -44,9 +44,21 @@ def run(trainer, size=2, arguments="", rank_arguments=None, **more):
 
 def left():
     """What a run could leave behind: files where temporary ones are made, and shared memory."""
-    return {
-        str(p) for place in ("/tmp", "/dev/shm") for p in Path(place).glob("*") if p.name.startswith(("torch", "tmp"))
-    }
+    names = ("torch", "tmp", "pymp", "commcheck")
+    return {p for place in ("/tmp", "/dev/shm") for p in Path(place).iterdir() if p.name.startswith(names)}
+
+
+def in_group(pid):
+    """The processes of the group that a rank leads: itself, and those that load its data."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pid and fields[0] != "Z":
+            found.append(file.parent.name)
+    return found
 
 
 def test_ranks_train_and_agree(trainer):
@@ -78,6 +90,10 @@ def test_nothing_is_left_of_a_rank_that_is_killed_with_its_checkpoint(trainer):
     )
     assert case.ended is Ended.FAILED
     assert left() <= before
+    end = time.monotonic() + 2  # they are sent a signal; torch alone would let them look for 5 s
+    while any(in_group(r.pid) for r in case.ranks) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [in_group(r.pid) for r in case.ranks] == [[], []]
 
 
 def test_bad_arguments_are_an_error_of_the_rank(trainer):

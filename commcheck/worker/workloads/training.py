@@ -25,6 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from commcheck.model.case import Collective, ValueCheck, call_signature
+from commcheck.system.process import die_with_parent
 from commcheck.worker.steps import Step
 from commcheck.worker.workloads import standard
 
@@ -124,10 +125,19 @@ def _loader(ctx: RankContext, data: Samples, options: argparse.Namespace) -> Dat
     sampler: DistributedSampler[Any] | None = None
     if options.batches:
         sampler = DistributedSampler(data, num_replicas=ctx.world_size, rank=ctx.rank, shuffle=True, drop_last=True)
-    context = options.start if options.workers else None
     return DataLoader(
-        data, batch_size=BATCH, sampler=sampler, num_workers=options.workers, multiprocessing_context=context
+        data,
+        batch_size=BATCH,
+        sampler=sampler,
+        num_workers=options.workers,
+        multiprocessing_context=options.start if options.workers else None,
+        worker_init_fn=_end_with_rank,
     )
+
+
+def _end_with_rank(_: int) -> None:
+    """A process that loads data ends with its rank at once; torch's own look at the parent comes every 5 seconds."""
+    die_with_parent(os.getppid())
 
 
 def prepare(ctx: RankContext) -> None:
