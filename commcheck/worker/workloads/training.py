@@ -48,7 +48,7 @@ def arguments(environment: dict[str, str]) -> argparse.Namespace:
     parser.add_argument("--start", default="fork", help="how they are started: fork or spawn")
     parser.add_argument("--sample-bytes", type=int, default=0, help="ballast of every sample")
     parser.add_argument("--local-transform", action="store_true", help="the data set holds a lambda")
-    parser.add_argument("--spoilt-sample", action="store_true", help="one sample of this rank is not a number")
+    parser.add_argument("--spoilt-samples", action="store_true", help="the samples of this rank are no numbers")
     parser.add_argument("--join", action="store_true", help="ranks may have different numbers of batches")
     parser.add_argument("--idle-layer", action="store_true", help="a layer takes no part in the loss")
     parser.add_argument("--find-unused", action="store_true", help="DDP looks for such layers")
@@ -70,7 +70,7 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]
         generator = torch.Generator().manual_seed(7)
         self.inputs = torch.randn(size, FEATURES, generator=generator)
         self.targets = self.inputs.sum(dim=1, keepdim=True) / 4
-        if options.spoilt_sample:
+        if options.spoilt_samples:
             self.inputs[:] = self.inputs / 0.0 * 0.0
         self.ballast = options.sample_bytes
         self.transform: Any = (lambda sample: sample) if options.local_transform else None
