@@ -81,9 +81,14 @@ def run(args: argparse.Namespace) -> int:
 
         case = load_case(Path(reports[0]))
     else:
+        from commcheck.cli.dumps import case_with, take
         from commcheck.diagnose.logs import case_from_text
 
-        case = case_from_text(_sources(paths))
+        dumped, rest = take(paths)
+        if dumped is None:
+            case = case_from_text(_sources(paths))
+        else:
+            case = case_with(dumped, rest, lambda left: case_from_text(_sources(left)))
     result = report(case, judge(case), command=("commcheck", "diagnose", *paths), seconds=time.monotonic() - begin)
     emit(result, args)
     return exit_code(result.verdict)

@@ -138,7 +138,7 @@ def matched(case: Case, found: Difference, what: str, pattern: FixPattern, advic
     for r in (*found.guilty[:4], *found.innocent[:3]):
         call = r.collectives[found.index]
         role = "" if r in found.innocent else ", where the others call something else"
-        seen.append(evidence(EvidenceKind.PHASE, f"call {found.index} is {signature(call)}{role}", r, "journal"))
+        seen.append(evidence(EvidenceKind.PHASE, f"call {call.index} is {signature(call)}{role}", r, "journal"))
     for r in case.ranks:
         if r.exit is not None and r.exit.signal == 6 and not r.exit.by_us:
             line = said(r, "EnforceNotMet", "enforce fail", "mismatch")

@@ -169,7 +169,7 @@ def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
         role=role,
         stage=stage_of(match.symptom),
         ranks=match.ranks,
-        hosts=match.hosts,
+        hosts=tuple(host for host in match.hosts if host),
         links=match.links,
         evidence=match.evidence,
         against=match.against,

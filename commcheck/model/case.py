@@ -13,6 +13,7 @@ class Origin(StrEnum):
     JOINED = "joined"  # somebody else started the ranks; we are one of them, or read what they left
     STATIC = "static"  # settings and host facts alone
     LOG = "log"  # text that a job left behind
+    LIVE = "live"  # a running job of somebody else's, looked at from outside and left alone
 
 
 class Ended(StrEnum):
@@ -22,6 +23,7 @@ class Ended(StrEnum):
     FAILED = "failed"  # at least one rank failed or died
     STALLED = "stalled"  # nothing moved any more
     DEADLINE = "deadline"  # still moving when the last deadline passed
+    RUNNING = "running"  # it went on when the look at it ended
     INTERRUPTED = "interrupted"
     NOT_RUN = "not-run"
 
@@ -124,15 +126,19 @@ class PhaseRecord(Value, frozen=True):
 
 
 class RankError(Value, frozen=True):
-    """The exception that ended a rank, as it was raised."""
+    """The exception that ended a rank, as it was raised. `no_descriptor_left`: the process could open no file then."""
 
     phase: Phase
     kind: str  # the exception's class name
     message: str
+    no_descriptor_left: bool = False
 
 
 def call_signature(op: str, elements: int, dtype: str, reduce_op: str) -> str:
-    """What must agree between the ranks of a call, as reports write it: `all_reduce(4 x float32, sum)`."""
+    """What must agree between the ranks of a call, as reports write it: `all_reduce(4 x float32, sum)`; the name alone
+    where a call brings nothing, or what it brings was not seen."""
+    if not elements and not dtype:
+        return op
     return f"{op}({elements} x {dtype}{', ' + reduce_op if reduce_op else ''})"
 
 
@@ -209,7 +215,8 @@ class Probe(Value, frozen=True):
     "bulk" (64 KiB through a data connection), "name" (a look-up).
 
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
-    small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured)."""
+    small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured).
+    `unanswered`: the kernel asks the network for the target's hardware address (ARP), and nobody answers."""
 
     kind: str
     target: str
@@ -224,6 +231,7 @@ class Probe(Value, frozen=True):
     sent: int = 0
     lost: int = 0
     rate: float = 0.0
+    unanswered: bool = False
 
     @property
     def ends(self) -> bool:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from commcheck.diagnose.calls import behind, difference, matched, signature
 from commcheck.diagnose.view import asleep, evidence, names, phase_of_end, started, symptom_in, world_failed
 from commcheck.model.base import sentence
-from commcheck.model.case import Case
-from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.case import Case, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -46,12 +46,9 @@ def match(case: Case) -> Match | None:
         ranks=names(late),
         hosts=tuple(dict.fromkeys(r.host for r in late)),
         evidence=(
+            *(_doing(r) for r in late[:4]),
             *(
-                evidence(EvidenceKind.PHASE, f"has issued {len(r.collectives)} calls and is in none", r, "journal")
-                for r in late[:4]
-            ),
-            *(
-                evidence(EvidenceKind.PHASE, f"waits in call {len(r.collectives) - 1}", r, "journal")
+                evidence(EvidenceKind.PHASE, f"waits in call {r.collectives[-1].index}", r, "journal")
                 for r in waiting[:4]
             ),
         ),
@@ -64,6 +61,17 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _doing(rank: RankRecord) -> Evidence:
+    """What a late rank does instead. A recorder counts its calls from 1 and forgets old ones; of a stack the calls are
+    not known, and the frame is."""
+    if not rank.collectives and rank.stack:
+        return evidence(EvidenceKind.STACK, f"is in {rank.stack[0]}, in no collective", rank)
+    text = f"has issued {len(rank.collectives)} calls and is in none"
+    if rank.collectives and rank.collectives[-1].index >= len(rank.collectives):
+        text = f"has come back from call {rank.collectives[-1].index} and is in none"
+    return evidence(EvidenceKind.PHASE, text, rank, "journal")
 
 
 RULE = Rule(

@@ -1,0 +1,201 @@
+"""PyTorch's flight recorder: the dumps of some ranks -> a `Case` of the group of ranks in which the trouble began.
+
+A dump is a dict, as JSON (`_dump_fr_trace_json`, `_dump_nccl_trace_json`) or pickled (`_dump_fr_trace`,
+`TORCH_FR_DUMP_TEMP_FILE` + rank): `version`, `pg_config` (the groups), and `entries`, a ring buffer of the calls that
+this rank has issued (torch/csrc/distributed/c10d/FlightRecorder.hpp and FlightRecorderDetail.hpp; version 2.10 of the
+format; 1.x and 2.x differ in fields that are not read here). Three things about it are not obvious:
+
+- The rank is in the file's name alone.
+- `collective_seq_id` counts per group, and is what tells which calls of two ranks belong together.
+- gloo's calls stay "scheduled" for ever; that one has ended shows as `retired`, and so does one that timed out. NCCL's
+  become "completed", and a retired one that is not completed has timed out.
+
+What may not be here: files; `pickle`; judgement about causes, which the rules make of the case.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from commcheck.diagnose.ingest.plain_pickle import NotPlainError, load
+from commcheck.errors import InputError
+from commcheck.model.base import Value
+
+_HEAD = 1 << 16
+_JSON_SIGNS = (b'"pg_config"', b'"pg_status"', b'"entries"', b'"collective_seq_id"')
+_PICKLE_SIGNS = (b"pg_config", b"pg_status", b"entries")
+_RANKS = re.compile(r"\d{1,7}")
+_NAMED_RANK = re.compile(r"rank[_-]?(\d{1,7})", re.IGNORECASE)
+_LAST_NUMBER = re.compile(r"(\d{1,7})(?=\D*$)")
+
+_DTYPES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
+    "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
+}  # fmt: skip
+"""c10::toString(ScalarType) -> the name in Python."""
+_OPS = {
+    "_all_gather_base": "all_gather_into_tensor",
+    "_reduce_scatter_base": "reduce_scatter_tensor",
+    "all_reduce_barrier": "barrier",
+    "_broadcast_oop": "broadcast",
+    "_reduce_oop": "reduce",
+}
+"""Names inside torch -> those that a program calls."""
+_BY_OUTPUT = frozenset(("scatter",))
+"""Where the ranks must agree in the output's size: only the root has an input."""
+_OWN_SIZES = ("all_to_all", "_v", "coalesced", "send", "recv", "split")
+"""Where every rank may bring another size."""
+
+
+class Call(Value, frozen=True):
+    """A collective in a dump. `seq` counts from 1 within its group; `elements` is what the ranks must agree in, 0 where
+    they need not; `ended`: it has come back, in whatever way; `created` in seconds since the epoch; `frames`: where it
+    was called, the innermost first; empty in JSON."""
+
+    seq: int
+    op: str
+    elements: int
+    dtype: str
+    group: str
+    ended: bool
+    backend: str
+    created: float
+    timeout: float = 0.0
+    frames: tuple[str, ...] = ()
+
+
+class Dump(Value, frozen=True):
+    """What one rank had recorded. `groups`: the ranks of each group that the dump names, by the group's name. `whole`:
+    the name of the group of all ranks, empty where none of its calls is there."""
+
+    rank: int
+    source: str
+    calls: tuple[Call, ...]
+    groups: dict[str, tuple[int, ...]]
+    whole: str = ""
+
+
+def is_dump(data: bytes) -> bool:
+    """Whether a file's bytes look like a recorder's dump; cheap, and wrong only for what imitates one."""
+    head = data[:_HEAD].lstrip()
+    if head.startswith(b"{"):
+        return b'"version"' in data and sum(sign in data for sign in _JSON_SIGNS) >= 2
+    return head.startswith((b"\x80", b"}", b"(d")) and all(sign in data for sign in _PICKLE_SIGNS[:1])
+
+
+def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
+    """One dump. `rank` where it is known; else the file's name must tell it.
+
+    Raises InputError, naming the file, for what is no dump, or a pickle that is no plain data."""
+    if data[:_HEAD].lstrip().startswith(b"{"):
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{name} is no whole JSON of a flight recorder ({error}): copy it again") from error
+    else:
+        try:
+            value = load(data)
+        except NotPlainError as error:
+            raise InputError(f"{name} is no flight recorder's pickle that can be trusted: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{name} is no flight recorder's dump: it holds a {type(value).__name__}")
+    found = rank_of(name) if rank is None else rank
+    if found is None:
+        raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
+    calls = []
+    whole = ""
+    for entry in _list(value.get("entries")):
+        call = _call(entry)
+        if call is not None:
+            calls.append(call)
+            if isinstance(entry, dict) and _is_whole(entry):
+                whole = call.group
+    return Dump(rank=found, source=name, calls=tuple(calls), groups=_groups(value.get("pg_config")), whole=whole)
+
+
+def rank_of(name: str) -> int | None:
+    """The rank in a file's name: `nccl_trace_rank_3`, `fr_7.json`, `trace12`."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    match = _NAMED_RANK.search(base) or _LAST_NUMBER.search(base)
+    return int(match[1]) if match else None
+
+
+def _is_whole(entry: dict[object, object]) -> bool:
+    group = entry.get("process_group")
+    return isinstance(group, list | tuple) and len(group) > 1 and group[1] == "default_pg"
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _int(value: object) -> int:
+    """A number, whether it is one or written as text; 0 for what is neither."""
+    if isinstance(value, int | float) and abs(value) < 1 << 63:
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else 0
+
+
+def _groups(config: object) -> dict[str, tuple[int, ...]]:
+    """The ranks of each group. They are written as text: "[0, 1]"."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, about in config.items() if isinstance(config, dict) else ():
+        ranks = about.get("ranks") if isinstance(about, dict) else None
+        numbers: Iterable[int] = ()
+        if isinstance(ranks, str):
+            numbers = map(int, _RANKS.findall(ranks))
+        elif isinstance(ranks, list | tuple):
+            numbers = (r for r in ranks if isinstance(r, int))
+        known = tuple(sorted(set(numbers)))
+        if known:
+            found[str(name)] = known
+    return found
+
+
+def _call(entry: object) -> Call | None:
+    """A collective; None for a point-to-point call, or for what is no entry."""
+    if not isinstance(entry, dict):
+        return None
+    name = entry.get("profiling_name")
+    if not isinstance(name, str) or entry.get("is_p2p") is True:
+        return None
+    backend, _, op = name.rpartition(":")
+    op = op.strip().partition(" ")[0]
+    group = entry.get("process_group")
+    label = str(group[0]) if isinstance(group, list | tuple) and group else str(entry.get("pg_id", ""))
+    sizes, dtypes = ("output_sizes", "output_dtypes") if op in _BY_OUTPUT else ("input_sizes", "input_dtypes")
+    own = any(part in op for part in _OWN_SIZES)
+    types = _list(entry.get(dtypes))
+    kind = str(types[0]) if types else ""
+    state = entry.get("state")
+    return Call(
+        seq=_int(entry.get("collective_seq_id", entry.get("seq_id"))),
+        op=_OPS.get(op, op),
+        elements=0 if own else _elements(entry.get(sizes)),
+        dtype=_DTYPES.get(kind, kind.lower()),
+        group=label,
+        ended=state == "completed" or (backend == "gloo" and entry.get("retired") is True),
+        backend=backend,
+        created=_int(entry.get("time_created_ns")) / 1e9,
+        timeout=_int(entry.get("timeout_ms")) / 1e3,
+        frames=_frames(entry.get("frames")),
+    )
+
+
+def _elements(sizes: object) -> int:
+    total = 0
+    for size in _list(sizes):
+        product = 1
+        for dim in _list(size):
+            product *= max(0, _int(dim))
+        total += product
+    return min(total, 1 << 62)
+
+
+def _frames(frames: object) -> tuple[str, ...]:
+    return tuple(
+        f"{frame.get('name', '?')} ({frame.get('filename', '?')}:{_int(frame.get('line'))})"
+        for frame in _list(frames)[:64]
+        if isinstance(frame, dict)
+    )

@@ -1,0 +1,189 @@
+"""The recorded calls of several ranks (`ingest.flight_recorder`) -> a `Case` whose ranks' calls the rules can compare.
+
+The rules compare the calls of all ranks position by position. Ranks of a large job are in several groups, and each group
+counts for itself; so what is given to the rules is one group: the one in which the trouble began.
+
+- A group is *stuck* where one of its ranks is in a call, or where the ranks' calls differ.
+- A rank that has not come to a stuck group's call may itself be held up in another group: then that one comes first.
+- Where every late rank is held up elsewhere, the groups wait for each other: what is compared is each rank's call.
+
+Pure; everything here is computed from the dumps.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.ingest.flight_recorder import Call, Dump
+from commcheck.model.base import Value, ranks_text, spans
+from commcheck.model.case import Case, Collective, Ended, Origin, PhaseRecord, RankRecord, World
+from commcheck.model.phase import Phase, PhaseStatus
+
+KEPT = 400
+"""Calls per rank that go into a case: the last ones, and those around the first that differs."""
+
+
+class _Group(Value, frozen=True):
+    """One group: the calls of each of its ranks that left a dump, from the first that all of them still remember."""
+
+    name: str
+    members: tuple[int, ...]
+    calls: dict[int, tuple[Call, ...]]
+
+    def last(self, rank: int) -> Call | None:
+        """The rank's newest call in this group."""
+        return self.calls[rank][-1] if self.calls[rank] else None
+
+    @property
+    def front(self) -> int:
+        """The sequence number of the newest call of any rank."""
+        return max((c[-1].seq for c in self.calls.values() if c), default=0)
+
+    @property
+    def late(self) -> tuple[int, ...]:
+        """The ranks that have not issued the newest call."""
+        return tuple(r for r, c in self.calls.items() if (c[-1].seq if c else 0) < self.front)
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """The ranks that are in a call. Gloo's record does not tell a call that timed out from one that came back: one
+        that a member has not issued cannot have come back."""
+        ahead = [r for r in self.calls if r not in self.late]
+        lead = self.front - max((c[-1].seq if c else 0 for r, c in self.calls.items() if r in self.late), default=0)
+        timed_out = bool(self.late) and lead == 1
+        return tuple(r for r in ahead if (c := self.last(r)) and (not c.ended or (timed_out and c.backend == "gloo")))
+
+    @property
+    def differs_at(self) -> int | None:
+        """The position of the first call in which two ranks differ."""
+        rows = [c for c in self.calls.values() if c]
+        for at in range(max(map(len, rows), default=0)):
+            if len({_key(row[at]) for row in rows if at < len(row)}) > 1:
+                return at
+        return None
+
+
+def _key(call: Call) -> tuple[object, ...]:
+    return (call.seq, call.op, call.elements, call.dtype)
+
+
+def case_of(dumps: tuple[Dump, ...]) -> Case:
+    """The case of some ranks' dumps; of two with the same rank the later one counts."""
+    by_rank = {d.rank: d for d in dumps}
+    groups = _groups(by_rank)
+    held = {rank: group.name for group in groups for rank in group.waiting}
+    chosen = _chosen(groups, held)
+    expected = sorted({r for g in groups for r in g.members})
+    absent = tuple(r for r in expected if r not in by_rank)
+    notes = []
+    if absent:
+        notes.append(f"{ranks_text(absent)}: no dump (it may have died, or its file was not copied)")
+    calls: dict[int, tuple[Call, ...]] = {}
+    stuck = chosen is not None
+    if chosen is not None:
+        calls = chosen.calls
+        if not chosen.late and chosen.differs_at is None:
+            call = chosen.last(chosen.waiting[0])
+            notes.append(
+                f"all {len(chosen.calls)} ranks are in call {chosen.front} of group {chosen.name}"
+                f" ({call.op if call else '?'}) and their calls agree: look at links and devices"
+            )
+    elif held and groups:
+        calls = _current(groups, held)
+        stuck = True
+    return Case(
+        origin=Origin.LOG,
+        world=World(size=max(len(expected), len(by_rank)), backend=_backend(dumps)),
+        ranks=tuple(
+            _record(slot, by_rank[rank], calls.get(rank), chosen, groups) for slot, rank in enumerate(sorted(by_rank))
+        ),
+        complete=False,
+        ended=Ended.STALLED if stuck else Ended.NOT_RUN,
+        not_read=tuple(notes),
+    )
+
+
+def _groups(dumps: dict[int, Dump]) -> list[_Group]:
+    """All groups of which calls were recorded."""
+    names = dict.fromkeys(c.group for d in dumps.values() for c in d.calls)
+    found = []
+    for name in names:
+        told = {r for d in dumps.values() for r in d.groups.get(name, ())}
+        if not told:
+            whole = any(d.whole == name for d in dumps.values())
+            told = {r for r, d in dumps.items() if whole or any(c.group == name for c in d.calls)}
+        mine = {r: tuple(c for c in dumps[r].calls if c.group == name) for r in sorted(told) if r in dumps}
+        # The buffer is a ring: what the busiest rank has forgotten already is compared with nobody.
+        begin = max((c[0].seq for c in mine.values() if c), default=0)
+        begin = max(begin, max((c[-1].seq for c in mine.values() if c), default=0) - KEPT) if _same(mine) else begin
+        kept = {r: tuple(c for c in calls if c.seq >= begin) for r, calls in mine.items()}
+        found.append(_Group(name=name, members=tuple(sorted(told)), calls=kept))
+    return found
+
+
+def _same(calls: dict[int, tuple[Call, ...]]) -> bool:
+    """All ranks agree in all that they have in common, so that old calls say nothing."""
+    known: dict[int, tuple[object, ...]] = {}
+    return all(known.setdefault(c.seq, _key(c)) == _key(c) for row in calls.values() for c in row)
+
+
+def _chosen(groups: list[_Group], held: dict[int, str]) -> _Group | None:
+    """The group in which the trouble began; None where nothing is wrong, or where groups wait for each other."""
+    differing = [g for g in groups if g.differs_at is not None]
+    if differing:
+        return min(differing, key=lambda g: _since(g, g.differs_at))
+    stuck = [g for g in groups if g.waiting]
+    roots = [g for g in stuck if not g.late or any(held.get(r) in (None, g.name) for r in g.late)]
+    # A group whose ranks are all there waits for no other; one with a rank that does nothing waits for that rank.
+    return min(roots, key=lambda g: (not g.late, _since(g, None))) if roots else None
+
+
+def _since(group: _Group, at: int | None) -> float:
+    """When the trouble began, in seconds since the epoch."""
+    if at is None:
+        return min((c.created for r in group.waiting if (c := group.last(r))), default=0.0)
+    return min((c[at].created for c in group.calls.values() if at < len(c)), default=0.0)
+
+
+def _current(groups: list[_Group], held: dict[int, str]) -> dict[int, tuple[Call, ...]]:
+    """The one call in which each rank is held up."""
+    by_name = {g.name: g for g in groups}
+    return {rank: (call,) for rank, name in held.items() if (call := by_name[name].last(rank)) is not None}
+
+
+def _record(
+    slot: int, dump: Dump, calls: tuple[Call, ...] | None, chosen: _Group | None, groups: list[_Group]
+) -> RankRecord:
+    """A rank with the calls that are compared. One outside the group has none, and no phase: it is not judged."""
+    members = {g.name: g.members for g in groups}
+    waits = chosen is None or dump.rank in chosen.waiting
+    last = len(calls) - 1 if calls else 0
+    issued = tuple(
+        Collective(
+            index=c.seq,
+            op=c.op,
+            shape=(c.elements,),
+            dtype=c.dtype,
+            group=spans(members.get(c.group, ())),
+            phase=Phase.STEADY,
+            done=not (waits and position == last),
+        )
+        for position, c in enumerate(calls or ())
+    )
+    phases = (
+        PhaseRecord(phase=Phase.FIRST_COLLECTIVE, status=PhaseStatus.OK, begin=0.0, seconds=0.0),
+        PhaseRecord(phase=Phase.STEADY, status=PhaseStatus.RUNNING, begin=0.0, seconds=0.0),
+    )
+    newest = dump.calls[-1].frames if dump.calls else ()
+    return RankRecord(
+        slot=slot,
+        rank=dump.rank,
+        world_size=None,
+        host="",
+        backend=_backend((dump,)),
+        collectives=issued,
+        phases=phases if calls is not None else (),
+        stack=newest,
+    )
+
+
+def _backend(dumps: tuple[Dump, ...]) -> str:
+    return next((c.backend for d in dumps for c in d.calls if c.backend), "")
