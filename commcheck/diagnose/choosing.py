@@ -135,5 +135,6 @@ FOLLOWS_NO_NETWORK = (
     "rank-missing",
     "host-unresolvable",
     "wrong-master-host",
+    "neighbour-silent",
 )
 """What a host without a usable network makes of everything else."""

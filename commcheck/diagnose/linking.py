@@ -99,6 +99,14 @@ def culprits(directions: tuple[Direction, ...]) -> tuple[int, ...]:
     return tuple(sorted(concerned))
 
 
+def blamed(found: Blocked, directions: tuple[Direction, ...]) -> tuple[int, ...]:
+    """The culprits of `directions`; where these leave it open which end it is, the one-way failures of the same kind may
+    show it: who does not let in one host is likely the one that does not let in the other."""
+    ranks = culprits(directions)
+    every = culprits(tuple(found.failed))
+    return every if len(every) == 1 and every[0] in ranks else ranks
+
+
 def shown(case: Case, found: Blocked, directions: tuple[Direction, ...]) -> tuple[Evidence, ...]:
     """The failed attempts, and that the opposite or another direction works."""
     seen = []

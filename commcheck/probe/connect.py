@@ -49,7 +49,7 @@ nothing moves any more."""
 _HELLO = struct.Struct("!16sI")  # nonce, length of the payload that follows
 _REPLY = struct.Struct("!16sI")  # nonce, rank of the one that answers
 
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EINVAL}
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EINVAL, errno.EACCES}
 
 
 def connect(
@@ -259,9 +259,8 @@ def _attempt(
     except TimeoutError:
         connection.close()
         detail = f"no answer within {deadline:g} s"
-        return _probe(
-            kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail
-        ), None
+        probe = _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail)
+        return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
     except OSError as e:
         connection.close()
         number = e.errno or 0
@@ -270,9 +269,20 @@ def _attempt(
             outcome = Outcome.REFUSED
         elif number in _UNREACHABLE:
             outcome = Outcome.UNREACHABLE
-        return _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=e.strerror or str(e)), None
+        probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=e.strerror or str(e))
+        return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
     via = str(connection.getsockname()[0])
     return _probe(kind, address, port, Outcome.OK, begin, peer_rank, via=via), connection
+
+
+def _unanswered(address: str) -> bool:
+    """The kernel's table of neighbours has this IPv4 address, without a hardware address: ARP is not answered."""
+    try:
+        with open("/proc/thread-self/net/arp", encoding="ascii") as table:  # of the network that this thread is in
+            rows = [line.split() for line in table]
+    except OSError:
+        return False
+    return any(row[0] == address and len(row) > 2 and row[2] == "0x0" for row in rows)
 
 
 def _probe(

@@ -1,5 +1,6 @@
 """The writing end of a rank's journal."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -38,8 +39,11 @@ class Journal:
     def failed(self, phase: Phase, error: BaseException) -> None:
         """Say which exception ended the rank."""
         text = str(error)[:4000]
+        kind, full = type(error).__name__, _no_descriptor_left()
         self._write(
-            lines.Failed(at=self._clock(), error=RankError(phase=phase, kind=type(error).__name__, message=text))
+            lines.Failed(
+                at=self._clock(), error=RankError(phase=phase, kind=kind, message=text, no_descriptor_left=full)
+            )
         )
 
     def claimed(
@@ -96,3 +100,12 @@ class Journal:
     def measured(self, pair: PairMeasure) -> None:
         """Report a pair's latency and bandwidth."""
         self._write(lines.Measured(at=self._clock(), pair=pair))
+
+
+def _no_descriptor_left() -> bool:
+    """This process can open nothing more. Libraries say that in other words: gloo takes it for an unknown address."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno == errno.EMFILE
+    return False

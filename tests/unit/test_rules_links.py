@@ -8,9 +8,11 @@ from commcheck.diagnose.rules.interfaces import interface_unroutable
 from commcheck.diagnose.rules.links import (
     address_order_dependent,
     data_ports_dropped,
+    duplicate_address,
     link_lossy,
     link_slow,
     mtu_mismatch,
+    neighbour_silent,
     one_way_blocked,
     partition,
 )
@@ -424,3 +426,49 @@ def test_a_link_that_came_back_does_not_end_the_watch():
     waiting = {"ended": Ended.STALLED, "last": Phase.VERIFY, "status": PhaseStatus.RUNNING}
     assert link_flapping.match(carriers((2, 2), (2, 4), **waiting)).confidence < match.DECIDED
     assert link_flapping.match(carriers((2, 2), (2, 3), **waiting)).confidence >= match.DECIDED
+
+
+# --- neighbours ---------------------------------------------------------------------------------------------------
+
+
+def asking(number, *, unanswered, target=None, outcome=SILENT):
+    """A rank at the store whose own attempt there got no answer."""
+    probe = Probe(kind="master", target=target or address(0), port=29500, outcome=outcome, unanswered=unanswered)
+    return rank(number, probe, last=Phase.STORE, published=(), tries=())
+
+
+def test_a_host_that_answers_no_arp_is_the_one_to_blame():
+    case = world(rank(0, last=Phase.STORE, published=()), asking(1, unanswered=True), asking(2, unanswered=True))
+    found = neighbour_silent.match(case)
+    assert found is not None
+    assert found.ranks == (0,)
+    assert match.judge(case).diagnoses[0].cause == "neighbour-silent"
+
+
+def test_silence_of_a_host_that_answers_arp_and_of_an_address_that_is_nobody_s_are_other_things():
+    assert neighbour_silent.match(world(rank(0, last=Phase.STORE), asking(1, unanswered=False))) is None
+    assert (
+        neighbour_silent.match(world(rank(0, last=Phase.STORE), asking(1, unanswered=True, target="10.77.0.99")))
+        is None
+    )
+
+
+def test_one_hardware_address_on_two_hosts_of_a_network_is_told():
+    same, other = "02:00:00:00:00:01", "02:00:00:00:00:02"
+    ranks = full({})
+    twice = world(*ranks, hosts=(facts(0, mac=same), facts(1, mac=other), facts(2, mac=same)))
+    found = duplicate_address.match(twice)
+    assert found is not None
+    assert found.ranks == (0, 2)
+    assert duplicate_address.match(world(*ranks, hosts=(facts(0, mac=same), facts(1, mac=other), facts(2)))) is None
+    assert duplicate_address.match(world(*ranks)) is None
+
+
+# --- one kind of failure in both directions of one pair, and in one of another ------------------------------------
+
+
+def test_one_way_failures_of_the_same_kind_show_which_end_it_is():
+    ranks = full({(0, 1): SILENT, (2, 1): SILENT, (1, 2): Outcome.REFUSED, (0, 2): Outcome.REFUSED})
+    found = data_ports_dropped.match(world(*ranks))
+    assert found is not None
+    assert found.ranks == (1,)

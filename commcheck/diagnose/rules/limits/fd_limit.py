@@ -21,9 +21,12 @@ runs. The hard limit is the administrator's: limits.conf, systemd's LimitNOFILE,
 `ulimit -n` in the job's own shell on every host; `ls /proc/PID/fd | wc -l` shows how many a rank has.
 """
 
+from collections.abc import Iterator
+
 from commcheck.diagnose.rules.limits.shared import hard, of_host, ranks_on, said, soft
-from commcheck.model.case import Case, HostFacts
-from commcheck.model.diagnosis import Evidence, Fix, Match
+from commcheck.diagnose.view import evidence
+from commcheck.model.case import Case, HostFacts, RankRecord
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -44,7 +47,7 @@ def needed(size: int) -> int:
 
 def match(case: Case) -> Match | None:
     """A rank said so, or a host's soft limit is less than the world needs."""
-    hit = tuple(said(case, _SAYS))
+    hit = (*_full(case), *said(case, _SAYS))
     size = case.world.size if case.world is not None else max(2, len(case.ranks))
     low = [h for h in case.hosts if (limit := soft(h, "nofile")) is not None and limit < needed(size)]
     if not hit and not low:
@@ -60,11 +63,21 @@ def match(case: Case) -> Match | None:
         symptom=Symptom.SETUP_FAILURE,
         title=f"too few open files are allowed on {where}",
         confidence=confidence,
-        ranks=tuple(r.name for r, _ in hit),
+        ranks=tuple(dict.fromkeys(r.name for r, _ in hit)),
         hosts=tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low])),
         evidence=(*(e for _, e in hit), *(_evidence(case, h, size) for h in low)),
         fixes=(_fix(case.hosts),),
     )
+
+
+def _full(case: Case) -> Iterator[tuple[RankRecord, Evidence]]:
+    """The ranks that could open nothing any more when they failed, whatever words their exception has for it."""
+    for rank in case.ranks:
+        if rank.error is not None and rank.error.no_descriptor_left:
+            yield (
+                rank,
+                evidence(EvidenceKind.FACT, "no descriptor was left when it failed (EMFILE)", rank, "own open()"),
+            )
 
 
 def _evidence(case: Case, host: HostFacts, size: int) -> Evidence:

@@ -12,7 +12,7 @@ timeout later and without an address.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blocked, culprits, hosts, links, settled, shown
+from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -25,7 +25,7 @@ def match(case: Case) -> Match | None:
     directions = found.both_ways
     if not directions:
         return None
-    ranks = culprits(directions)
+    ranks = blamed(found, directions)
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"Data ports are dropped between ranks {_pairs(directions)}; the store's port is open",

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blocked, culprits, hosts, links, settled, shown
+from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown
 from commcheck.diagnose.rules.links.data_ports_dropped import opened
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome
@@ -26,7 +26,7 @@ def match(case: Case) -> Match | None:
     directions = found.both_ways
     if not directions:
         return None
-    ranks = culprits(directions)
+    ranks = blamed(found, directions)
     return Match(
         symptom=Symptom.SETUP_FAILURE,
         title=f"Data ports are refused to {ranks_text(sorted({b for _, b in directions}))}, where the peers listen",

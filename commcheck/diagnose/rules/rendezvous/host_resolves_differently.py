@@ -66,6 +66,7 @@ RULE = Rule(
     explains=(
         "port-refused",
         "port-dropped",
+        "neighbour-silent",
         "rank-missing",
         "wrong-service-on-port",
         "route-missing",

@@ -60,6 +60,7 @@ RULE = Rule(
     explains=(
         "port-refused",
         "port-dropped",
+        "neighbour-silent",
         "rank-missing",
         "env-conflict",
         "wrong-service-on-port",
