@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from commcheck.errors import LaunchError
-from commcheck.lab.network import Wire, hosts_file
+from commcheck.lab.network import Wire
 from commcheck.model.plan import Place
 
 T = TypeVar("T")
@@ -127,10 +127,6 @@ class Host(Space):
     def path(self, file: str) -> Path:
         """`file` (absolute) as this host sees it, for reading and writing from outside."""
         return Path(f"/proc/{self.pid}/root", file.lstrip("/"))
-
-    def set_names(self, names: Mapping[str, str]) -> None:
-        """Replace the hosts file: localhost, then these addresses by name."""
-        self.path("/etc/hosts").write_text(hosts_file(dict(names)), encoding="utf-8")
 
     def argv(self, argv: Sequence[str], directory: str = "/") -> list[str]:
         """The command that runs `argv` here, in `directory`, and dies with this process."""

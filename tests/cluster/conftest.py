@@ -7,7 +7,7 @@ import pytest
 
 from commcheck.lab import missing_requirement
 
-# importlib mode puts no test folder on the path, and the fault table is a module of its own beside its tests.
+# importlib mode puts no test folder on the path, and what the tests share lies beside them.
 sys.path.insert(0, str(Path(__file__).parent))
 
 MISSING = missing_requirement()

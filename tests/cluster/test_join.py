@@ -8,10 +8,9 @@ import time
 from contextlib import ExitStack, nullcontext
 
 import pytest
+from faulty import made
 
 from commcheck.lab import Lab
-from commcheck.lab.faults.firewall import blocked
-from commcheck.lab.faults.services import listener, old_store
 from commcheck.model.topology import Topology
 
 PORT = "29500"
@@ -93,10 +92,10 @@ def test_a_healthy_world_is_healthy_for_every_rank_and_merged(tmp_path):
 
 
 ROWS = {
-    "port-dropped": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=PORT), [0]),
-    "port-refused": ([{}, {}], lambda lab: blocked(lab[0], "reject", ports=PORT), [0]),
+    "port-dropped": ([{}, {}], lambda lab: made(lab, "drop", hosts=(0,), ports=PORT), [0]),
+    "port-refused": ([{}, {}], lambda lab: made(lab, "reject", hosts=(0,), ports=PORT), [0]),
     "port-mismatch": ([{}, {"MASTER_PORT": "29501"}], None, [1]),
-    "one-way-blocked": ([{}, {}], lambda lab: blocked(lab[0], "drop", ports=f"!= {PORT}"), [0]),
+    "one-way-blocked": ([{}, {}], lambda lab: made(lab, "drop", hosts=(0,), ports=f"!= {PORT}"), [0]),
     "interface-missing": ([{}, {"GLOO_SOCKET_IFNAME": "nope0"}], None, [1]),
     "world-size-mismatch": ([{}, {"WORLD_SIZE": "3"}], None, [1]),
     "rank-duplicate": ([{}, {"RANK": "0"}], None, [0]),
@@ -104,8 +103,8 @@ ROWS = {
     "host-unresolvable": ([{}, {"MASTER_ADDR": "nosuchhost"}], None, [1]),
     "wrong-master-host": ([{}, {"MASTER_ADDR": "10.77.0.11"}], None, [1]),
     "env-missing": ([{}, {"WORLD_SIZE": None}], None, [1]),
-    "port-in-use": ([{}, {}], lambda lab: listener(lab[0], int(PORT)), [0]),
-    "stale-store": ([{}, {}], lambda lab: old_store(lab[0], int(PORT)), [0]),
+    "port-in-use": ([{}, {}], lambda lab: made(lab, "listener", hosts=(0,), port=int(PORT)), [0]),
+    "stale-store": ([{}, {}], lambda lab: made(lab, "old-store", hosts=(0,), port=int(PORT)), [0]),
 }
 
 
@@ -161,7 +160,9 @@ def test_one_rank_alone_says_what_it_cannot_know(tmp_path):
 
 
 def test_a_dropped_port_is_known_without_the_other_ranks_view(tmp_path):
-    found = join(tmp_path, [{}, {}], spoil=lambda lab: blocked(lab[0], "drop", ports=PORT), shared=False, deadline=14)
+    found = join(
+        tmp_path, [{}, {}], spoil=lambda lab: made(lab, "drop", hosts=(0,), ports=PORT), shared=False, deadline=14
+    )
     lead = found.ranks[1]["diagnoses"][0]
     assert lead["cause"] == "port-dropped"
     assert any("the host itself is up" in e["text"] for e in lead["evidence"])

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from census import descendants, gone, wait_until
+from faulty import made
 
 from commcheck.errors import LaunchError
 from commcheck.lab import Lab
@@ -46,6 +47,21 @@ ROUTED = Topology(hosts=2, networks=(Network(kind="routed", subnet="10.77.0.0/16
 def connect(source, target, port=PORT, interface="eth0"):
     """What a host meets that opens a connection."""
     return lambda lab, patience: lab[source].connect(lab[target].address_on(interface), port, patience)
+
+
+def greeting(source, target, port):
+    """What a server says first."""
+
+    def look(lab, patience):
+        with lab[source].socket() as own:
+            own.settimeout(LONG)
+            try:
+                own.connect((lab[target].address, port))
+            except ConnectionRefusedError:
+                return "refused"
+            return own.recv(100)
+
+    return look
 
 
 def connect6(source, target):
@@ -286,6 +302,7 @@ CASES = {
             several(connect(1, 0), connect(2, 0), connect(1, 0, interface="eth1"), connect(1, 0, ALONE), connect6(1, 0)),
             (LOST, "ok", LOST, "ok", LOST), ("ok",) * 5, ports=str(PORT), source=(1,), **ON_0,
         ),
+        case(several(connect(1, 0), connect(1, 0, ALONE), connect(0, 1)), ("ok", LOST, "ok"), ("ok",) * 3, ports=f"!= {PORT}", **ON_0),
         case(connect(0, 0), LOST, loopback=True, **ON_0),
     ],
     "drop-after": [
@@ -298,19 +315,22 @@ CASES = {
     "flapping": [case(carrier(1), "flapping", "steady", down=0.05, up=0.05, **ON_1)],
     "icmp-filtered": [case(icmp(0, 1), "silence", "refused", **ON_0)],
     "link-down": [case(connect(1, 0), "Network is unreachable", **ON_1)],
-    "listener": [case(connect(1, 0, FREE), "ok", "refused", port=FREE, banner="SSH-2.0\r\n", **ON_0)],
+    "listener": [
+        case(connect(1, 0, FREE), "ok", "refused", port=FREE, **ON_0),
+        case(greeting(1, 0, FREE), b"SSH-2.0\r\n", "refused", port=FREE, banner="SSH-2.0\r\n", **ON_0),
+    ],
     "loss": [
         case(lossy(0, 1), "lossy", "all", percent=30, way="in", **ON_1),
         case(lossy(1, 0), "lossy", "all", percent=30, way="out", **ON_1),
         case(several(lossy(0, 1), lossy(1, 0)), ("all", "lossy"), ("all", "all"), ROUTED, percent=30, way="out", **ON_1),
     ],
     "mtu": [
-        case(transfer(1, 0, 1 << 16), "stalled", **ON_1),
+        case(several(transfer(1, 0, 1000), transfer(1, 0, 1 << 16)), ("ok", "stalled"), ("ok", "ok"), **ON_1),
         case(transfer(0, 1, 1 << 16), "ok", lab=ROUTED, mtu=1400, **ON_1),  # the router says so
     ],
     "narrow-ports": [case(repeated(2, connect(1, 0)), "Cannot assign requested address", first=50000, last=50000, **ON_1)],
     "old-store": [case(connect(1, 0, FREE), "ok", "refused", port=FREE, **ON_0)],
-    "one-way": [case(several(connect(1, 0), connect(0, 1)), (LOST, LOST), ("ok", "ok"), peer=0, **ON_1)],
+    "one-way": [case(several(connect(1, 0), connect(0, 1), connect(2, 1)), (LOST, LOST, "ok"), ("ok",) * 3, peer=0, **ON_1)],
     "own-name-is-loopback": [
         case(several(resolved(1, "h1"), resolved(0, "h1")), ("127.0.1.1", "10.77.0.11"), ("10.77.0.11",) * 2, **ON_1)
     ],
@@ -330,7 +350,10 @@ CASES = {
     "ports-taken": [case(several(bind(0, TAKEN), bind(0, TAKEN + 1)), ("EADDRINUSE", "ok"), ("ok", "ok"), first=TAKEN, **ON_0)],
     "rate-limit": [case(repeated(4, connect(1, 0)), LOST, rate=1, burst=2, ports=str(PORT), new=True, **ON_0)],
     "redirect": [
-        case(connect(1, 0, FREE), "ok", "refused", address="{h0}", port=FREE, to="{h2.eth1}", to_port=PORT, **ON_1)
+        case(
+            several(connect(1, 0, FREE), connect(2, 0, FREE)), ("ok", "refused"), ("refused",) * 2,
+            address="{h0}", port=FREE, to="{h2.eth1}", to_port=PORT, **ON_1,
+        )
     ],
     "reject": [case(several(connect(1, 0), connect(1, 0, ALONE)), ("refused", "ok"), ("ok", "ok"), ports=str(PORT), **ON_0)],
     "reorder": [case(order(0, 1), "out of order", "in order", percent=20, **ON_1)],
@@ -362,7 +385,9 @@ CASES = {
         case(connect6(1, 0), "Cannot assign requested address", name="net.ipv6.conf.all.disable_ipv6", value="1", **ON_1),
     ],
     "unplug": [case(connect(1, 0), LOST, **ON_1), case(connect(1, 0), LOST, lab=ROUTED, **ON_1)],
-    "unresolvable": [case(resolved(1, "h0"), "", "10.77.0.10", name="h0", **ON_1)],
+    "unresolvable": [
+        case(several(resolved(1, "h0"), resolved(2, "h0")), ("", "10.77.0.10"), ("10.77.0.10",) * 2, name="h0", **ON_1)
+    ],
     "wrong-resolver": [
         case(
             several(resolved(1, "h0"), resolved(1, "h2")), ("", "10.77.0.12"), ("10.77.0.10", "10.77.0.12"),
@@ -388,16 +413,16 @@ ALL = [(kind, number) for kind in sorted(kinds()) for number in range(max(1, len
 def labs():
     """The two labs, with something that listens on every host."""
     with ExitStack() as stack:
-        made = {}
+        both = {}
         for topology in (BRIDGED, ROUTED):
-            lab = made[topology] = stack.enter_context(Lab(topology))
+            lab = both[topology] = stack.enter_context(Lab(topology))
             for host in lab:
                 for port in (PORT, ALONE) if host.number == 0 else (PORT,):
                     server = stack.enter_context(host.socket(socket.AF_INET6))
                     server.bind(("::", port))
                     server.listen(1024)
             assert wait_until(lambda lab=lab: settled(lab))
-        yield made
+        yield both
 
 
 @pytest.fixture(scope="module")
@@ -452,19 +477,14 @@ def test_a_fault_is_there_while_it_lasts_and_no_longer(labs, untouched, kind, nu
     assert row.look(lab, LONG) == row.healthy
 
 
-def make(lab, kind, **given):
-    fault = kinds()[kind]
-    return fault.make(lab, fault.spec(**given))
-
-
 @pytest.mark.parametrize("first_out", [0, 1])
 def test_faults_of_one_file_or_setting_end_in_any_order(labs, untouched, first_out):
     lab = labs[BRIDGED]
     pairs = (
-        [make(lab, "resolves-to", hosts=(1,), name=name, address="10.9.9.9") for name in ("h0", "h2")],
-        [make(lab, "sysctl", hosts=(1,), name="net.ipv4.tcp_syn_retries", value=value) for value in "12"],
-        [make(lab, kind, hosts=(1,)) for kind in ("unplug", "flapping")],
-        [make(lab, "link-down", hosts=(1,)) for _ in range(2)],
+        [made(lab, "resolves-to", hosts=(1,), name=name, address="10.9.9.9") for name in ("h0", "h2")],
+        [made(lab, "sysctl", hosts=(1,), name="net.ipv4.tcp_syn_retries", value=value) for value in "12"],
+        [made(lab, kind, hosts=(1,)) for kind in ("unplug", "flapping")],
+        [made(lab, "link-down", hosts=(1,)) for _ in range(2)],
     )
     for pair in pairs:
         stacks = [ExitStack(), ExitStack()]
@@ -481,7 +501,7 @@ def test_faults_of_one_file_or_setting_end_in_any_order(labs, untouched, first_o
 )
 def test_a_firewall_lets_older_connections_be_and_a_partition_does_not(labs, kind, given, sees):
     stack, sender, receiver = joined(labs[BRIDGED], 1, 0, SHORT)
-    with stack, make(labs[BRIDGED], kind, **given):
+    with stack, made(labs[BRIDGED], kind, **given):
         sender.sendall(b"?")
         try:
             heard = "ok" if receiver.recv(1) else "closed"
@@ -496,6 +516,7 @@ def test_a_firewall_lets_older_connections_be_and_a_partition_does_not(labs, kin
         ("drop", {}, "names no host"),
         ("drop", {"hosts": (7,)}, "there is no host 7: the lab has 3"),
         ("redirect", {"hosts": (0,), "address": "{h9}", "port": 1, "to": "{h0}", "to_port": 1}, "there is no host 9"),
+        ("listener", {"hosts": (0,), "port": PORT}, "Address already in use"),
         ("unplug", {"hosts": (0,), "interface": "lo"}, "no cable goes into lo"),
         ("route-missing", {"hosts": (0,), "destination": "10.1.0.0/16"}, "no route to 10.1.0.0/16"),
         ("partition", {"groups": ((0, 1),)}, "two groups or more"),
@@ -503,13 +524,13 @@ def test_a_firewall_lets_older_connections_be_and_a_partition_does_not(labs, kin
     ],
 )  # fmt: skip
 def test_a_fault_that_cannot_be_made_says_why(labs, untouched, kind, given, why):
-    with pytest.raises(LaunchError, match=why), make(labs[BRIDGED], kind, **given):
+    with pytest.raises(LaunchError, match=why), made(labs[BRIDGED], kind, **given):
         pass
     assert changes(labs[BRIDGED], untouched) == set()
 
 
 def test_a_small_shm_needs_a_lab_with_its_own(labs):
-    with pytest.raises(LaunchError, match="shares this machine's"), make(labs[ROUTED], "small-shm", hosts=(0,)):
+    with pytest.raises(LaunchError, match="shares this machine's"), made(labs[ROUTED], "small-shm", hosts=(0,)):
         pass
 
 

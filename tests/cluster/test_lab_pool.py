@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 from census import gone
+from faulty import made
 
-from commcheck.lab.faults import names
 from commcheck.lab.pool import LabPool
 from commcheck.lab.sweep import sockets_counted
 from commcheck.model.topology import Topology
@@ -22,8 +22,8 @@ TWO = Topology(hosts=2, shm=1 << 20)
 
 @pytest.fixture(scope="module")
 def pool():
-    with LabPool() as made:
-        yield made
+    with LabPool() as shared:
+        yield shared
 
 
 def world(lab, port=PORT):
@@ -51,7 +51,7 @@ def test_a_clean_lab_is_used_again(pool):
         first = [host.pid for host in lab]
         world(lab)
         lab[0].path("/dev/shm/torch_1234").write_text("x" * 1000)
-        with names.unresolvable(lab[1], "h0"):
+        with made(lab, "unresolvable", hosts=(1,), name="h0"):
             lab[1].popen(["sleep", "1000"])
     for _ in range(3):
         with pool.lab(TWO) as lab:
@@ -82,7 +82,7 @@ CHANGES = {
     ),
     "setting": lambda lab: lab[0].sysctl("net.ipv4.ip_local_port_range", "50000 50001"),
     "setting of a link": lambda lab: lab[0].sysctl("net.ipv6.conf.eth0.disable_ipv6", "1"),
-    "hosts file": lambda lab: lab[0].set_names({"h0": "127.0.1.1"}),
+    "hosts file": lambda lab: lab[0].path("/etc/hosts").write_text("127.0.1.1 h0\n"),
     "resolver": lambda lab: lab[1].path("/etc/resolv.conf").write_text("nameserver 10.77.0.1\n"),
     "host name": lambda lab: lab[0].run(["hostname", "clone"], timeout=RUN),
     "mount": lambda lab: lab[0].run(["mount", "-t", "tmpfs", "none", "/mnt"], timeout=RUN),

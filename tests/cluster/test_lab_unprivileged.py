@@ -25,9 +25,9 @@ become_root()
 PROGRAM = (
     BEGIN
     + """
+from faulty import made
 from commcheck.api import preflight
 from commcheck.lab import Lab, missing_requirement
-from commcheck.lab.faults import firewall
 from commcheck.model.topology import Network, Topology
 from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
@@ -38,7 +38,7 @@ topology = Topology(hosts=3, networks=(Network(kind="routed", subnet="10.80.0.0/
 with Lab(topology) as lab, Launcher(base) as launcher:
     plan = local_plan(size=3, base=base, master_addr=lab[0].address, master_port=29500, places=lab.places)
     healthy = preflight(plan, launcher=launcher)
-    with firewall.blocked(lab[0], ports="29500"):
+    with made(lab, "drop", hosts=(0,), ports="29500"):
         blocked = preflight(plan, launcher=launcher, try_fixes=False)
     pids = [host.pid for host in lab]
 print(os.geteuid(), healthy.verdict.value, blocked.verdict.value, blocked.diagnoses[0].cause, *pids)
@@ -47,7 +47,7 @@ print(os.geteuid(), healthy.verdict.value, blocked.verdict.value, blocked.diagno
 
 
 def run(program):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*USER, sys.executable, "-c", program],
         env=environment, capture_output=True, text=True, timeout=SECONDS, cwd="/", check=False,

@@ -19,9 +19,9 @@ KINDS = ("net", "uts", "mnt")
 
 PROGRAM = """
 import os, sys
+from faulty import made
 from commcheck.api import preflight
 from commcheck.lab import Lab
-from commcheck.lab.faults import firewall
 from commcheck.model.plan import FaultAt
 from commcheck.model.topology import Topology
 from commcheck.planner import local_plan
@@ -29,7 +29,7 @@ from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 
 base = {"PATH": os.environ["PATH"]}
-with Lab(Topology(hosts=3)) as lab, firewall.blocked(lab[0], ports="!= 29500"), Launcher(base) as launcher:
+with Lab(Topology(hosts=3)) as lab, made(lab, "drop", hosts=(0,), ports="!= 29500"), Launcher(base) as launcher:
     # Stopped ranks: the hardest to get rid of, since they handle no signal and close no pipe.
     faults = {rank: (FaultAt(name="stop", phase="resolve"),) for rank in range(3)}
     plan = local_plan(size=3, base=base, master_addr=lab[0].address, master_port=29500, places=lab.places, faults=faults)
@@ -59,7 +59,12 @@ def test_a_run_leaves_nothing(ending, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "TMPDIR": str(tmp_path),
+        },
     )
     with run:
         assert run.stdout.readline() == b"ready\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from commcheck.lab.fault import Fault
 from commcheck.lab.faults.each import on_each_host
@@ -19,22 +19,16 @@ class Bandwidth(HostFault, frozen=True, tag="bandwidth"):
     interface: str = "eth0"
 
 
+@on_each_host
 @contextmanager
-def limited(host: Host, rate: str = "10mbit", interface: str = "eth0") -> Iterator[None]:
-    """What the host sends through `interface` is limited to `rate` (as tc writes rates)."""
-    host.command(
-        ["tc", "qdisc", "add", "dev", interface, "root", "tbf", "rate", rate, "burst", "64kb", "latency", "1s"]
-    )
+def make(_: Lab, host: Host, spec: Bandwidth) -> Iterator[None]:
+    """Put a token bucket on it."""
+    where = ["dev", spec.interface, "root"]
+    host.command(["tc", "qdisc", "add", *where, "tbf", "rate", spec.rate, "burst", "64kb", "latency", "1s"])
     try:
         yield
     finally:
-        host.command(["tc", "qdisc", "del", "dev", interface, "root"])
-
-
-@on_each_host
-def make(_: Lab, host: Host, spec: Bandwidth) -> AbstractContextManager[None]:
-    """Put a token bucket on it."""
-    return limited(host, spec.rate, spec.interface)
+        host.command(["tc", "qdisc", "del", *where])
 
 
 FAULT = Fault(spec=Bandwidth, make=make, leads_to=("link-slow",))

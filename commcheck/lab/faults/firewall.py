@@ -1,10 +1,10 @@
-"""A firewall that swallows or rejects packets that arrive at a host, or sends connections elsewhere."""
+"""Rules of a firewall, and those that swallow or reject packets that arrive at a host."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 
-from commcheck.lab.host import Host, Space
+from commcheck.lab.host import Space
 
 _TABLES = count(1)
 SYN = "tcp flags & (fin | syn | rst | ack) == syn"
@@ -86,30 +86,4 @@ def barrier(
     """TCP packets to `space` meet `action` ("drop": silence, "reject": a reset); which ones: see `matching`."""
     which = matching(ports=ports, sources=sources, loopback=loopback, new=new)
     with chain(space, [f"{line} counter {ACTIONS[action]}" for line in which]):
-        yield
-
-
-@contextmanager
-def blocked(
-    space: Space, action: str = "drop", *, ports: str = "", source: str = "", loopback: bool = False
-) -> Iterator[None]:
-    """`barrier` to new connections; `source`: an address, or an nft set of them."""
-    with barrier(
-        space, action, ports=ports, sources=source.strip("{ }").split(", ") if source else (), loopback=loopback
-    ):
-        yield
-
-
-@contextmanager
-def one_way(host: Host, peer: Host, action: str = "drop") -> Iterator[None]:
-    """Not one packet of `peer` arrives at `host`, while those of `host` still arrive at `peer`."""
-    with barrier(host, action, sources=[peer.address], new=False):
-        yield
-
-
-@contextmanager
-def redirected(host: Host, address: str, port: int, to: str, to_port: int) -> Iterator[None]:
-    """Connections that `host` opens to `address` and `port` end at `to` and `to_port`, as with a transparent proxy."""
-    rule = f"ip daddr {address} tcp dport {port} dnat to {to}:{to_port}"
-    with chain(host, [rule], family="ip", hook="nat hook output"):
         yield

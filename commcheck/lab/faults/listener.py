@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 
 from commcheck.lab.fault import Fault
-from commcheck.lab.faults import services
 from commcheck.lab.faults.each import on_each_host
+from commcheck.lab.faults.services import service
 from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import HostFault
+
+LISTENER = """
+import socket, sys
+family, port, banner = (socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET), int(sys.argv[2]), sys.argv[3]
+server = socket.socket(family)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind((sys.argv[1], port))
+server.listen(64)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+kept = []
+while True:
+    connection, _ = server.accept()
+    kept.append(connection)
+    if banner:
+        connection.sendall(banner.encode())
+"""
 
 
 class Listener(HostFault, frozen=True, tag="listener"):
@@ -21,9 +39,10 @@ class Listener(HostFault, frozen=True, tag="listener"):
 
 
 @on_each_host
-def make(_: Lab, host: Host, spec: Listener) -> AbstractContextManager[int]:
+def make(_: Lab, host: Host, spec: Listener) -> AbstractContextManager[None]:
     """Start it."""
-    return services.listener(host, spec.port, spec.banner, spec.address)
+    argv = [sys.executable, "-I", "-S", "-c", LISTENER, spec.address, str(spec.port), spec.banner]
+    return service(host, argv)
 
 
 FAULT = Fault(spec=Listener, make=make, leads_to=("port-in-use", "wrong-service-on-port"))

@@ -22,23 +22,15 @@ class Mtu(HostFault, frozen=True, tag="mtu"):
     interface: str = "eth0"
 
 
-@contextmanager
-def mismatch(host: Host, mtu: int = 1400, interface: str = "eth0") -> Iterator[None]:
-    """Frames of `host` above `mtu` are lost in the switch's port, without an ICMP message.
-
-    Large segments are cut in the host (gso_max_segs 1): virtual links would otherwise carry a segment of 64 KiB
-    past every MTU, which no real cable does."""
-    space, port = cable(host, interface)
-    with link(host, interface, "gso_max_segs", "1"), link(space, port, "mtu", str(mtu)):
-        yield
-
-
 @on_each_host
 @contextmanager
 def make(lab: Lab, host: Host, spec: Mtu) -> Iterator[None]:
     """Lower the MTU of the other end."""
+    space, port = cable(host, spec.interface)
+    # Large segments are cut in the host (gso_max_segs 1): virtual links would otherwise carry a segment of 64 KiB past
+    # every MTU, which no real cable does.
     try:
-        with mismatch(host, spec.mtu, spec.interface):
+        with link(host, spec.interface, "gso_max_segs", "1"), link(space, port, "mtu", str(spec.mtu)):
             yield
     finally:
         forget_paths(lab)  # where the other end is a router, it has told the senders

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from commcheck.lab.fault import Fault
 from commcheck.lab.faults.each import on_each_host
@@ -21,11 +20,9 @@ class PortsTaken(HostFault, frozen=True, tag="ports-taken"):
 
 
 @on_each_host
-@contextmanager
-def make(_: Lab, host: Host, spec: PortsTaken) -> Iterator[None]:
+def make(_: Lab, host: Host, spec: PortsTaken) -> AbstractContextManager[None]:
     """Start it."""
-    with ports_held(host, spec.first, spec.last or spec.first):
-        yield
+    return ports_held(host, spec.first, spec.last or spec.first)
 
 
 FAULT = Fault(spec=PortsTaken, make=make, leads_to=("port-in-use",))

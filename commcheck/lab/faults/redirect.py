@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from commcheck.lab.fault import Fault
-from commcheck.lab.faults import each, firewall
-from commcheck.lab.faults.each import on_each_host
+from commcheck.lab.faults.each import address, on_each_host
+from commcheck.lab.faults.firewall import chain
 from commcheck.lab.host import Host
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import HostFault
@@ -24,11 +25,12 @@ class Redirect(HostFault, frozen=True, tag="redirect"):
 
 
 @on_each_host
-def make(lab: Lab, host: Host, spec: Redirect) -> AbstractContextManager[None]:
+@contextmanager
+def make(lab: Lab, host: Host, spec: Redirect) -> Iterator[None]:
     """Load the rule."""
-    return firewall.redirected(
-        host, each.address(lab, spec.address), spec.port, each.address(lab, spec.to), spec.to_port
-    )
+    met = f"ip daddr {address(lab, spec.address)} tcp dport {spec.port}"
+    with chain(host, [f"{met} dnat to {address(lab, spec.to)}:{spec.to_port}"], family="ip", hook="nat hook output"):
+        yield
 
 
 FAULT = Fault(spec=Redirect, make=make, leads_to=("wrong-service-on-port",))

@@ -1,37 +1,18 @@
-"""Programs that hold a port: one that is silent, one that talks, and a PyTorch store that an old job left."""
+"""Programs that kinds start on a host, and one that holds ports."""
 
 import os
 import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from commcheck.errors import LaunchError
 from commcheck.lab.host import Host, end
 
 READY = b"ready\n"
-LISTENER_SECONDS = 5.0
-"""The longest that a listener may take to listen."""
-STORE_SECONDS = 60.0
-"""The same for a store, whose process has to import torch first (on a busy machine)."""
-
-LISTENER = """
-import socket, sys
-family, port, banner = (socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET), int(sys.argv[2]), sys.argv[3]
-server = socket.socket(family)
-server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind((sys.argv[1], port))
-server.listen(64)
-sys.stdout.write("ready\\n")
-sys.stdout.flush()
-kept = []
-while True:
-    connection, _ = server.accept()
-    kept.append(connection)
-    if banner:
-        connection.sendall(banner.encode())
-"""
+START_SECONDS = 5.0
+"""The longest that a small program may take to be ready."""
 
 HOLDER = """
 import resource, socket, sys, threading
@@ -62,51 +43,23 @@ while wanted:
 threading.Event().wait()
 """
 
-STORE = """
-import sys, threading
-from datetime import timedelta
-from torch.distributed import TCPStore
-store = TCPStore("localhost", int(sys.argv[1]), int(sys.argv[2]), True, timedelta(seconds=30), wait_for_workers=False)
-store.set("init/", b"left over")
-sys.stdout.write("ready\\n")
-sys.stdout.flush()
-threading.Event().wait()
-"""
 
-
-@contextmanager
-def listener(host: Host, port: int, banner: str = "", address: str = "0.0.0.0") -> Iterator[int]:
-    """A program of the host listens on the port and accepts; it says `banner`, or nothing. Gives its process id."""
-    argv = [sys.executable, "-I", "-S", "-c", LISTENER, address, str(port), banner]
-    with service(host, argv, LISTENER_SECONDS) as pid:
-        yield pid
-
-
-@contextmanager
-def ports_held(host: Host, first: int, last: int) -> Iterator[None]:
+def ports_held(host: Host, first: int, last: int) -> AbstractContextManager[None]:
     """A program of the host has bound the ports `first` to `last`, and does not listen."""
-    with service(host, [sys.executable, "-I", "-S", "-c", HOLDER, str(first), str(last)]):
+    return service(host, [sys.executable, "-I", "-S", "-c", HOLDER, str(first), str(last)])
+
+
+@contextmanager
+def service(host: Host, argv: Sequence[str], seconds: float = START_SECONDS) -> Iterator[None]:
+    """A program of the host that says when it is ready, for which it has `seconds`."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    program = host.popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with started(program, f"service on {host.name}", seconds):
         yield
 
 
 @contextmanager
-def old_store(host: Host, port: int, world_size: int = 2) -> Iterator[int]:
-    """A TCPStore that another job left listens on the port. Gives its process id."""
-    with service(host, [sys.executable, "-c", STORE, str(port), str(world_size)], STORE_SECONDS) as pid:
-        yield pid
-
-
-@contextmanager
-def service(host: Host, argv: Sequence[str], seconds: float = LISTENER_SECONDS) -> Iterator[int]:
-    """A program of the host that says when it is ready, for which it has `seconds`. Gives its process id."""
-    environment = {"PATH": os.environ.get("PATH", os.defpath)}
-    program = host.popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with started(program, f"service on {host.name}", seconds):
-        yield program.pid
-
-
-@contextmanager
-def started(program: "subprocess.Popen[bytes]", what: str, seconds: float = LISTENER_SECONDS) -> Iterator[None]:
+def started(program: "subprocess.Popen[bytes]", what: str, seconds: float = START_SECONDS) -> Iterator[None]:
     """Wait until `program` says that it is ready; leaving ends it."""
     try:
         stdout = program.stdout
