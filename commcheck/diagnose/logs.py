@@ -1,4 +1,4 @@
-"""Judging text: from the bytes of logs to a `Case`, and from a case's lines to matches of rules.
+"""Judging text: from the blocks of logs to a `Case`, and from a case's lines to matches of rules.
 
 Three things keep this honest. A wording that many causes share has a low weight under each of them, so a timeout
 alone gives several candidates and no verdict. What a peer says about a failure elsewhere loses to what the failing
@@ -7,9 +7,12 @@ rank says itself. And a failed log without a known wording is called exactly tha
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from commcheck.diagnose import crosscheck, scan
-from commcheck.diagnose.ingest import decode, marks
-from commcheck.diagnose.ingest.redact import redact
+from commcheck.diagnose.ingest import marks
+from commcheck.diagnose.ingest.unpack import unpacked
+from commcheck.diagnose.keeping import Budget, Kept, Source
 from commcheck.diagnose.prefilter import shape
 from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
 from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
@@ -27,33 +30,84 @@ _SURE = 0.6
 _EARLY = (Stage.BUILD, Stage.SETUP)
 _NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
-_MOST = {scan.Interest.SIGNATURE: 100_000, scan.Interest.TROUBLE: 20_000, scan.Interest.PROGRESS: 2_000}  # of a source
+_LISTED = 5  # names of sources in one sentence
 
 
-def case_from_text(sources: Sequence[tuple[str, bytes]]) -> Case:
-    """The case that logs make: (name, bytes) of each. Only lines that some rule or the time-line could want are kept.
+class Reading:
+    """Logs as they are read, one after the other; `case` is what they tell so far, at any moment."""
+
+    def __init__(self) -> None:
+        self._budget, self._identities = Budget(), marks.Identities()
+        self._sources: list[Source] = []
+
+    def source(self, name: str) -> Source:
+        """Begin with the next log: feed it blocks, then `finish` it."""
+        self._sources.append(Source(name, self._budget, self._identities))
+        return self._sources[-1]
+
+    def drop(self, source: Source) -> None:
+        """Forget a source: it turned out to be no log."""
+        self._sources.remove(source)
+
+    @property
+    def kept(self) -> int:
+        """How many lines are kept so far: when it grows there may be more to say."""
+        return sum(len(source.kept) for source in self._sources)
+
+    def case(self) -> Case:
+        """The evidence so far."""
+        rows = [kept for source in self._sources for kept in source.lines()]
+        lines = [self._line(kept) for kept in rows]
+        hosts: dict[int, str] = {}
+        for line, kept in zip(lines, rows, strict=True):
+            if line.rank is not None and not hosts.get(line.rank):
+                hosts[line.rank] = kept.host
+        return Case(
+            origin=Origin.LOG,
+            lines=tuple(lines),
+            ranks=tuple(
+                RankRecord(slot=slot, rank=rank, world_size=None, host=hosts[rank])
+                for slot, rank in enumerate(sorted(hosts))
+            ),
+            complete=False,  # a log need not hold every rank
+            ended=Ended.FAILED if any(scan.is_fatal(line.text) for line in lines) else Ended.NOT_RUN,
+            not_read=(
+                *_told("it is empty", "they are empty", [s.name for s in self._sources if s.empty]),
+                *_told(
+                    "no line in it tells of a failure",
+                    "no line in them tells of a failure",
+                    [s.name for s in self._sources if not s.empty and not s.lines()],
+                ),
+            ),
+        )
+
+    def _line(self, kept: Kept) -> LogLine:
+        """A line with its rank, which another line of the same process may have told."""
+        if kept.line.rank is not None or kept.pid is None:
+            return kept.line
+        rank = self._identities.rank(kept.host, kept.pid)
+        return kept.line if rank is None else replace(kept.line, rank=rank)
+
+
+def _told(one: str, many: str, names: Sequence[str]) -> list[str]:
+    """What is true of some sources, as a sentence for each, or for all together where they are many."""
+    if len(names) <= _LISTED:
+        return [f"{name}: {one}" for name in names]
+    return [f"{len(names)} files: {many} ({', '.join(names[:_LISTED])}, ...)"]
+
+
+def case_from_text(sources: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> Case:
+    """The case that logs make: name, and bytes or blocks of bytes, of each. Only lines that some rule or the time-line
+    could want are kept. Compressed ones are unpacked.
 
     Raises InputError for a source that is not text."""
-    lines: list[LogLine] = []
-    not_read: list[str] = []
+    reading = Reading()
     for name, data in sources:
-        before = len(lines)
-        lines.extend(_lines(name, decode.clean(name, data)))
-        if not data.strip():
-            not_read.append(f"{name}: it is empty")
-        elif len(lines) == before:
-            not_read.append(f"{name}: no line in it tells of a failure")
-    ranks = sorted({line.rank for line in lines if line.rank is not None})
-    return Case(
-        origin=Origin.LOG,
-        lines=tuple(lines),
-        ranks=tuple(
-            RankRecord(slot=slot, rank=rank, world_size=None, host="", output=()) for slot, rank in enumerate(ranks)
-        ),
-        complete=False,  # a log need not hold every rank
-        ended=Ended.FAILED if any(scan.is_fatal(line.text) for line in lines) else Ended.NOT_RUN,
-        not_read=tuple(not_read),
-    )
+        source = reading.source(name)
+        for block in unpacked(name, [data] if isinstance(data, bytes) else data):
+            source.feed(block)
+        source.finish()
+    return reading.case()
 
 
 def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
@@ -150,46 +204,6 @@ _COLLECT = (
     "run again with NCCL_DEBUG=INFO (NCCL) or TORCH_DISTRIBUTED_DEBUG=DETAIL TORCH_CPP_LOG_LEVEL=INFO (PyTorch) and give all ranks' logs",
     "run `commcheck preflight` with the job's settings: it tells setting, network and program apart",
 )
-
-
-def _lines(name: str, data: bytes) -> Iterable[LogLine]:
-    """The lines of one clean source that are worth keeping."""
-    of_source = marks.of_source(name)
-    kept = dict.fromkeys(scan.Interest, 0)
-    for number, raw, literals in scan.prefilter().wanted(data):
-        why = scan.interest(literals)
-        kept[why] += 1
-        if kept[why] > _MOST[why]:
-            continue
-        for part in _parts(raw):
-            marked = marks.read(decode.text_of(part).rstrip())
-            text = redact(marked.text)
-            if not text.strip():
-                continue
-            rank = of_source if marked.rank is None else marked.rank
-            yield LogLine(source=name, number=number, text=text, rank=rank, seconds=marked.seconds)
-
-
-def _parts(raw: bytes) -> list[bytes]:
-    """A line, or of one that a progress bar rewrote many times, what a rule could want."""
-    parts = decode.segments(_cut(raw))
-    if len(parts) < 2:
-        return parts
-    shapes = [shape(part) for part in parts]
-    found = scan.prefilter().hits(list(dict.fromkeys(shapes)))
-    wanted = {text for text, numbers in found.items() if scan.interest(numbers) is not scan.Interest.PROGRESS}
-    return [part for part, text in zip(parts, shapes, strict=True) if text in wanted]
-
-
-def _cut(raw: bytes) -> bytes:
-    """A line of bearable length: of a giant one, the surroundings of what looks like an error."""
-    limit = 1 << 16
-    if len(raw) <= limit:
-        return raw
-    small = raw.lower()
-    at = next((p for word in (b"error", b"warn", b"fail", b"timed out", b"abort") if (p := small.find(word)) >= 0), 0)
-    begin = max(0, at - limit // 2)
-    return raw[begin : begin + limit]
 
 
 def _weight(hits: Sequence[scan.Hit]) -> float:

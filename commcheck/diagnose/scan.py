@@ -10,7 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from commcheck.diagnose import crosscheck
-from commcheck.diagnose.ingest import advice
+from commcheck.diagnose.ingest import advice, marks
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
 from commcheck.model.rule import Rule, Signature
@@ -44,15 +44,20 @@ class Hit(NamedTuple):
 
 
 # Training goes on: a numbered epoch or step, or a loss.
+_RATE = r"|\d(?:s/it|it/s)\b"
+_DONE = r"|\btraining (?:completed|finished|done)\b"
 _GOES_ON = (
-    r"(?i)\bepoch\b\W{0,4}\d|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|\d(?:s/it|it/s)\b"
-    r"|\btraining (?:completed|finished|done)\b"
+    r"(?i)\bepoch\b[^\w\r\n]{0,4}\d|\b(?:iter(?:ation)?|step)s?\b[^\w\r\n]{0,4}\d|\bloss\b[^\w\r\n]{0,4}\d"
+    + _RATE
+    + _DONE
 )
+# One of these is in every such line; most lines of a log have one, so they are searched in a block's last lines alone.
+_GOES_ON_WORDS = ("epoch", "iter", "step", "loss", "s/it", "it/s", "training ")
 
 # Lines that say that something went wrong, whatever it was. They never name a cause; they are what an honest
 # "no known signature" shows, and their absence is what makes a log inconclusive.
 TROUBLE = re.compile(
-    r"\b[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b(?:\(|:|$)"
+    r"\b[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit)\b(?:\(|:|$)"
     r"|\bTraceback \(most recent call last\)"
     r"|(?:^|[\s\[|:])(?:ERROR|FATAL|CRITICAL|PANIC)(?=$|[\s\]|:])"
     r"|(?:^|\s)(?:[Ff]atal(?: [Pp]ython)? error|[Ee]rror|error while [\w ]+):\s"
@@ -69,7 +74,7 @@ _TROUBLE_WORDS = (
 
 # Of those, the lines after which a process does not go on. A warning, a retry or a fallback is none of them.
 FATAL = (
-    r"(?m)^(?!.*\bWarning\b)(?:.*?[\s\]|:])?[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?::|$)"
+    r"(?m)^(?!.*\bWarning\b)(?:.*?[\s\]|:])?[A-Za-z_][\w.]{0,200}(?:Error|Exception|Interrupt|Exit)(?::|$)"
     r"|\bTraceback \(most recent call last\)|\bFATAL\b|[Ff]atal(?: [Pp]ython)? error|\bCheck failed:|\bAborted\b"
     r"|\bcore dumped|[Ss]egmentation fault|[Bb]us error|Illegal instruction|terminate called|double free"
     r"|(?:^|: line \d+: +\d+ )Killed\b|\bexit(?:ed)?(?: with)?(?: exit)? ?(?:code|status):? (?!0\b)-?\d|\bexitcode\s*: (?!0\b)-?\d"
@@ -107,11 +112,11 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
 )
 _STAGE_WORDS = (
     "importerror", "modulenotfounderror", "undefined symbol", "cannot open shared", "setup.py", "building wheel",
-    "cmake error", "epoch", "iter", "training ", "step", "loss", "it/s", "autograd", ".backward(", "seqnum=", "_sync_module_states",
+    "cmake error", "autograd", ".backward(", "optimizer.step", "seqnum=", "_sync_module_states",
     "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables", "load_checkpoint",
     "load_state_dict", "tokeniz", "init_process_group", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
-    "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed", "hvd.init",
-    "distributed.initialize",
+    "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
+    "initialize distributed", "hvd.init", "distributed.initialize",
 )  # fmt: skip
 
 
@@ -133,8 +138,10 @@ def entries() -> tuple[Entry, ...]:
 
 @cache
 def prefilter() -> Prefilter:
-    """The literals of all signatures, then the words of comparisons, trouble and progress (see `interest`)."""
-    return Prefilter([*(literal for literal, _ in _literals()), *crosscheck.WORDS, *_TROUBLE_WORDS], _STAGE_WORDS)
+    """The literals of all signatures, then the words of comparisons, trouble, stages and identities (see `interest`)."""
+    signatures = (literal for literal, _ in _literals())
+    words = (*signatures, *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS, *marks.IDENTITY_WORDS)
+    return Prefilter(words, _GOES_ON_WORDS)
 
 
 @cache
@@ -152,15 +159,42 @@ class Interest(IntEnum):
     SIGNATURE = 0
     TROUBLE = 1
     PROGRESS = 2
+    IDENTITY = 3
 
 
+@cache
 def interest(numbers: frozenset[int]) -> Interest:
     """What the literals found in a line (their numbers in `prefilter`) can be good for, at best."""
-    signatures, compared = len(_literals()), len(crosscheck.WORDS)
-    least = min(numbers)
-    if least < signatures + compared:
-        return Interest.SIGNATURE
-    return Interest.TROUBLE if least < signatures + compared + len(_TROUBLE_WORDS) else Interest.PROGRESS
+    return _interest(min(numbers))
+
+
+def _interest(number: int) -> Interest:
+    for interest_, words in ((Interest.SIGNATURE, len(_literals()) + len(crosscheck.WORDS)),
+                             (Interest.TROUBLE, len(_TROUBLE_WORDS)), (Interest.PROGRESS, len(_STAGE_WORDS))):  # fmt: skip
+        if number < words:
+            return interest_
+        number -= words
+    return Interest.IDENTITY
+
+
+@cache
+def tells_identity(numbers: frozenset[int]) -> bool:
+    """Whether a line with these literals can say which rank a process is."""
+    return _interest(max(numbers)) is Interest.IDENTITY
+
+
+@cache
+def _compared(numbers: frozenset[int]) -> bool:
+    """Whether a comparison of ranks, or the stage, may want a line with these literals whatever else is in it."""
+    signatures = len(_literals())
+    return any(
+        signatures <= n < signatures + len(crosscheck.WORDS) or _interest(n) is Interest.PROGRESS for n in numbers
+    )
+
+
+def is_useful(line: LogLine, numbers: frozenset[int]) -> bool:
+    """Whether anything that judges lines could want this one. `numbers`: of the literals in it."""
+    return _compared(numbers) or bool(_hits(line, numbers, first=True)) or is_trouble(line.text)
 
 
 @cache
@@ -171,14 +205,54 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
     """Every signature that matches a line outside of advice, in the order of the lines."""
-    table, literals = entries(), _literals()
-    hits: list[Hit] = []
-    for line, numbers in _candidates(lines):
-        for number in sorted({literals[n][1] for n in numbers if n < len(literals)}):
-            hit = _hit(table[number], line)
-            if hit is not None:
-                hits.append(hit)
-    return tuple(hits)
+    return tuple(hit for line, numbers in _candidates(lines) for hit in _hits(line, numbers))
+
+
+def _hits(line: LogLine, numbers: frozenset[int], *, first: bool = False) -> list[Hit]:
+    """The signatures that match one line with these literals; with `first`, one of them."""
+    table, hits = entries(), []
+    for number in _entries_of(numbers):
+        hit = _hit(table[number], line)
+        if hit is not None:
+            hits.append(hit)
+            if first:
+                break
+    return hits
+
+
+@cache
+def _entries_of(numbers: frozenset[int]) -> tuple[int, ...]:
+    """The entries whose literals these are."""
+    literals = _literals()
+    return tuple(sorted({literals[n][1] for n in numbers if n < len(literals)}))
+
+
+def goes_on_first(block: bytes, begin: int) -> int:
+    """Where behind `begin` training goes on for the first time in a block of lines; -1 where it does not."""
+    match = _goes_on_bytes().search(block, begin)
+    return match.start() if match else -1
+
+
+def goes_on_last(block: bytes) -> int:
+    """Where training goes on for the last time in a block of lines; -1 where it does not."""
+    end, size = len(block), _WINDOW // 8
+    while end > 0:
+        begin = block.rfind(b"\n", 0, max(0, end - size)) + 1
+        last = -1
+        for match in _goes_on_bytes().finditer(block, begin, end):
+            last = match.start()
+        if last >= 0:
+            return last
+        end, size = begin, size * 4
+    return -1
+
+
+@cache
+def _goes_on_bytes() -> re.Pattern[bytes]:
+    """As `_GOES_ON`, over a block. A rate alone tells of training only where no bar is drawn again and again: those are
+    also shown while data is read or a checkpoint loaded."""
+    words, _, _ = _GOES_ON.partition(_RATE)
+    return re.compile((words + r"|(?m:^[^\r\n]{0,400}\d(?:s/it|it/s)\b[^\r\n]{0,400}\r?$)" + _DONE).encode())
 
 
 def troubles(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
@@ -222,20 +296,21 @@ _ORDER = {Stage.BUILD: 0, Stage.SETUP: 1, Stage.PREPARATION: 2, Stage.TRAINING: 
 def _candidates(lines: Sequence[LogLine]) -> list[tuple[LogLine, frozenset[int]]]:
     """The lines that contain a signature's literal, each with the numbers of those literals."""
     block = "\n".join(line.text.replace("\n", " ") for line in lines).encode("utf-8", "replace")
-    return [(lines[number - 1], numbers) for number, _, numbers in prefilter().wanted(block)]
+    return [(lines[found.row], found.numbers) for found in prefilter().find(block).found]
 
 
 def _hit(entry: Entry, line: LogLine) -> Hit | None:
     """`entry` matched against one line."""
     pattern, text = compiled(entry.signature.pattern), line.text
-    begin = 0
     if len(text) > _WINDOW:
         small = text.lower()
         found = [at for literal in entry.signature.literal.split(" | ") if (at := small.find(literal)) >= 0]
         begin = max(0, min(found, default=0) - _WINDOW // 2)
         text = text[begin : begin + _WINDOW]
-    pieces = advice.spans(text)
+    pieces: tuple[tuple[int, int], ...] | None = None
     for match in pattern.finditer(text):
+        if pieces is None:
+            pieces = advice.spans(text)
         if any(b <= match.start() and match.end() <= e for b, e in pieces):
             continue
         named = match.groupdict().get("rank")

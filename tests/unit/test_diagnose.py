@@ -59,7 +59,7 @@ def test_bad_input_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixt
     if kind == "binary":
         path.write_bytes(bytes(range(256)) * 50)
     elif kind == "gzip":
-        path.write_bytes(b"\x1f\x8b\x08\x00rest")
+        path.write_bytes(b"\x1f\x8b\x08\x00rest of it")
     elif kind == "empty-directory":
         path.mkdir()
     elif kind == "directory-without-logs":

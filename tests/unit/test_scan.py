@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commcheck.diagnose import scan
 from commcheck.diagnose.logs import case_from_text, log_matches
-from commcheck.diagnose.prefilter import Prefilter, shape
+from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import Ended
 from commcheck.model.taxonomy import Stage
 
@@ -26,26 +26,35 @@ def _work(r: int, seq: int = 9, op: str = "ALLREDUCE", n: int = 8) -> str:
     return _WATCHDOG.format(r=r, seq=seq, op=op, n=n)
 
 
+def _plain(data: bytes, literals: list[str]) -> set[tuple[int, int]]:
+    """What searching each line for each literal finds."""
+    lines = data.lower().split(b"\n")
+    return {(row, i) for row, line in enumerate(lines) for i, word in enumerate(literals) if word.encode() in line}
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
 @given(
-    st.lists(st.text("aB1 x", max_size=12), max_size=30),
-    st.lists(st.text("abx ", min_size=1, max_size=3), min_size=1, max_size=4),
+    st.lists(st.text("aB1 xé\0\\.", max_size=12), max_size=30),
+    st.lists(st.text("abx1 é.", min_size=1, max_size=3), min_size=1, max_size=4),
 )
-def test_the_prefilter_finds_what_a_plain_search_finds(lines: list[str], literals: list[str]) -> None:
+def test_the_prefilter_finds_what_a_plain_search_finds(
+    accelerated: bool, lines: list[str], literals: list[str]
+) -> None:
+    if accelerated:
+        pytest.importorskip("hyperscan")
     data = "\n".join(lines).encode()
-    found = {(number, i) for number, _, ids in Prefilter(literals).wanted(data) for i in ids}
-    plain = {
-        (number, i)
-        for number, line in enumerate(data.split(b"\n"), 1)
-        for i, literal in enumerate(literals)
-        if shape(literal.encode()) in shape(line)
-    }
-    assert found == (plain if data else set())
+    block = Prefilter(literals, ["bx"], accelerated=accelerated).find(data)
+    assert {(found.row, i) for found in block.found for i in found.numbers} == _plain(data, literals)
+    assert all(data.split(b"\n")[found.row] == data[found.begin : found.end] for found in block.found)
+    assert block.newlines == data.count(b"\n")
+    assert block.common == (b"bx" in data.lower())
 
 
-def test_the_prefilter_keeps_line_numbers_over_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("commcheck.diagnose.prefilter.CHUNK", 100)
-    data = b"\n".join(b"needle %d" % i if i % 7 == 0 else b"hay %d" % i for i in range(1, 500))
-    assert [n for n, _, _ in Prefilter(["needle"]).wanted(data)] == [i for i in range(1, 500) if i % 7 == 0]
+def test_both_engines_say_the_same_of_long_logs() -> None:
+    pytest.importorskip("hyperscan")
+    literals = ["needle", "hay 3", "e", "nothing"]
+    data = b"".join(b"Needle %d in line %d\n" % (i, i) if i % 7 == 0 else b"hay %d\n" % i for i in range(20_000))
+    assert Prefilter(literals, accelerated=True).find(data) == Prefilter(literals, accelerated=False).find(data)
 
 
 def test_a_failure_that_names_itself_wins_over_what_its_peers_say() -> None:

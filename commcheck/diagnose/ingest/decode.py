@@ -1,5 +1,6 @@
-"""From a file's bytes to clean UTF-8 bytes with the line structure kept."""
+"""From a stream's bytes to clean UTF-8 bytes with the line structure kept."""
 
+import codecs
 import re
 
 from commcheck.errors import InputError
@@ -10,13 +11,7 @@ _BOMS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-
-_PACKED = (
-    (b"\x1f\x8b", "gzip", "gunzip -c"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dc"),
-    (b"BZh", "bzip2", "bzip2 -dc"),
-    (b"\xfd7zXZ\x00", "xz", "xz -dc"),
-)
+_UTF8_BOM = b"\xef\xbb\xbf"
 
 # Control sequences of terminals: CSI, OSC (to BEL or ST), and two-byte escapes.
 _TERMINAL = re.compile(
@@ -28,32 +23,81 @@ _CONTROL = bytes(c for c in range(32) if c not in b"\t\n\r\b\x1b\f\x07\x0b")
 
 _HEAD = 65536
 _BINARY_SHARE = 0.05
+_SNIFFED = 256  # bytes that tell the encoding
 
 
-def clean(name: str, data: bytes) -> bytes:
-    """`data` as UTF-8 text without terminal codes. Newlines stay where they are, so line numbers hold.
+class Decoder:
+    """Takes a stream block by block (`feed`), and gives UTF-8 without NULs and backspaces. `name` is for errors."""
 
-    Raises InputError, naming `name` and what to do, when it is compressed or not text."""
-    head = data[:_HEAD]
-    for magic, kind, command in _PACKED:
-        if head.startswith(magic):
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._first: bytes | None = b""
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._head = b""
+        self._judged = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The next block. Raises InputError, naming the stream and what to do, once it is known to be no text."""
+        if self._first is not None:
+            self._first += data
+            if len(self._first) < _SNIFFED:
+                return b""
+            data, self._first = self._begin(self._first), None
+        return self._decoded(data)
+
+    def finish(self) -> bytes:
+        """What is left at the end of the stream. Raises InputError as `feed` does."""
+        data = b""
+        if self._first is not None:
+            data, self._first = self._begin(self._first), None
+        data = self._decoded(data, final=True)
+        self._judge()
+        return data
+
+    def _begin(self, data: bytes) -> bytes:
+        """Choose the encoding by the first bytes, and take a byte order mark off."""
+        encoding = next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None) or _without_bom(data)
+        if encoding is not None:
+            self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+            return data
+        return data.removeprefix(_UTF8_BOM)
+
+    def _decoded(self, data: bytes, *, final: bool = False) -> bytes:
+        if self._decoder is not None:
+            data = self._decoder.decode(data, final).encode("utf-8", "replace")
+        if not self._judged:
+            self._head += data[: _HEAD - len(self._head)]
+            if len(self._head) >= _HEAD:
+                self._judge()
+        # NULs are holes that a network file system leaves in a log, or a line in UTF-16 amid others; some progress bars
+        # go back over themselves with backspaces.
+        if b"\x00" in data or b"\x08" in data:
+            data = data.translate(None, b"\x00\x08")
+        return data
+
+    def _judge(self) -> None:
+        self._judged = True
+        head, self._head = self._head, b""
+        if is_binary(head):
             raise InputError(
-                f"{name} is compressed ({kind}): unpack it first, e.g. `{command} {name} | commcheck diagnose -`"
+                f"{self._name} is not a text file: give commcheck the log that the job wrote (stdout and stderr as text)"
             )
-    for bom, encoding in _BOMS:
-        if head.startswith(bom):
-            data = data.decode(encoding, "replace").encode("utf-8", "replace")
-            head = data[:_HEAD]
-            break
-    if is_binary(head):
-        raise InputError(
-            f"{name} is not a text file: give commcheck the log that the job wrote (stdout and stderr as text)"
-        )
-    if b"\x1b" in data:
-        data = _TERMINAL.sub(b"", data)
-    if b"\x08" in data:  # some progress bars go back over themselves
-        data = data.replace(b"\x08", b"")
-    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _without_bom(data: bytes) -> str | None:
+    """UTF-16 that does not say so: in Western text every other byte is NUL."""
+    half = len(data) // 2
+    if half < 8:
+        return None
+    even, odd = data[: 2 * half : 2].count(0), data[1 : 2 * half : 2].count(0)
+    if odd > 0.7 * half and even < 0.1 * half:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.7 * half and odd < 0.1 * half else None
+
+
+def plain(block: bytes) -> bytes:
+    """Whole lines without a terminal's control sequences, none of which goes beyond its line."""
+    return _TERMINAL.sub(b"", block) if b"\x1b" in block else block
 
 
 def is_binary(head: bytes) -> bool:
@@ -66,8 +110,8 @@ def is_binary(head: bytes) -> bool:
 
 
 def text_of(raw: bytes) -> str:
-    """One line as text. Bytes that are no UTF-8 become replacement characters; NULs are dropped."""
-    return raw.decode("utf-8", "replace").replace("\x00", "")
+    """One line as text. Bytes that are no UTF-8 become replacement characters."""
+    return raw.decode("utf-8", "replace")
 
 
 def segments(raw: bytes) -> list[bytes]:

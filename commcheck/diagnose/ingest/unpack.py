@@ -1,0 +1,121 @@
+"""Compressed streams, told by their first bytes, unpacked block by block."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from commcheck.errors import InputError
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_LONGEST_MAGIC = 6
+BLOCK = 1 << 20
+
+
+class _Readable(io.RawIOBase):
+    """Blocks as a file that can be read once, from its beginning to its end."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._rest = block
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def unpacked(name: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks of a stream, unpacked where it is compressed (gzip, zstd, bzip2, xz), also when it ends too early.
+
+    Raises InputError, naming the stream and the remedy, where it is damaged from its beginning or no unpacker is there."""
+    rest = iter(blocks)
+    head = b""
+    for block in rest:
+        head += block
+        if len(head) >= _LONGEST_MAGIC:
+            break
+    opener = next((opener for magic, opener in _OPENERS if head.startswith(magic)), None)
+    if opener is None:
+        if head:
+            yield head
+        yield from rest
+        return
+    read = 0
+    try:
+        file = opener(name, io.BufferedReader(_Readable(_before(head, rest)), BLOCK))
+        while block := file.read1(BLOCK):  # one step at a time: an error at the end takes nothing with it
+            read += len(block)
+            yield block
+    except _errors() as error:
+        # A job that died leaves a stream without its end: what came before it is as good as ever.
+        if not read:
+            raise InputError(
+                f"{name} is compressed but damaged ({error}): give the text that it was made from"
+            ) from error
+
+
+def _before(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _gzip(name: str, file: io.BufferedReader) -> Any:
+    import gzip
+
+    return gzip.GzipFile(fileobj=file, mode="rb")
+
+
+def _bzip2(name: str, file: io.BufferedReader) -> Any:
+    import bz2
+
+    return bz2.BZ2File(file, "rb")
+
+
+def _xz(name: str, file: io.BufferedReader) -> Any:
+    import lzma
+
+    return lzma.LZMAFile(file, "rb")
+
+
+def _zstd(name: str, file: io.BufferedReader) -> Any:
+    """Python 3.14 unpacks zstd by itself; before, the package `zstandard` does."""
+    try:
+        from importlib import import_module
+
+        return import_module("compression.zstd").ZstdFile(file, "rb")
+    except ImportError:
+        pass
+    try:
+        import zstandard
+    except ImportError as error:
+        raise InputError(
+            f"{name} is compressed (zstd): `pip install 'commcheck[zstd]'`, or `zstd -dc {name} | commcheck diagnose -`"
+        ) from error
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What the unpackers raise on damaged streams."""
+    import lzma
+    import sys
+    import zlib
+
+    found: list[type[Exception]] = [EOFError, OSError, zlib.error, lzma.LZMAError]
+    loaded = (sys.modules[name] for name in ("compression.zstd", "zstandard") if name in sys.modules)
+    found.extend(cast("type[Exception]", module.ZstdError) for module in loaded)
+    return tuple(found)
+
+
+_OPENERS: tuple[tuple[bytes, Callable[[str, io.BufferedReader], Any]], ...] = (
+    (b"\x1f\x8b", _gzip),
+    (_ZSTD, _zstd),
+    (b"BZh", _bzip2),
+    (b"\xfd7zXZ\x00", _xz),
+)

@@ -1,0 +1,188 @@
+"""What is kept of a log while it is read: the lines that a diagnosis could want, and of alike ones the first.
+
+A log can have any size, and what is kept of it must not: of lines that differ in digits alone so many are kept as
+there may be ranks, fewer of kinds that carry less, and fewer of all once much has been kept. Everything depends on the
+lines and their order alone, never on the blocks in which they came.
+
+What may not be here: I/O, clocks, or judgement about causes.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from commcheck.diagnose import scan
+from commcheck.diagnose.ingest import decode, marks, split
+from commcheck.diagnose.ingest.redact import redact
+from commcheck.diagnose.prefilter import shape
+from commcheck.model.case import LogLine
+
+_OF_A_SHAPE = {scan.Interest.SIGNATURE: 2048, scan.Interest.TROUBLE: 512, scan.Interest.PROGRESS: 16}
+_TRIES = 64  # lines of one shape that are looked at before it is held for barren
+_SHAPES = 16 << 20  # bytes of shapes that are remembered
+_BUDGET = ((16 << 20, 2048), (32 << 20, 64), (48 << 20, 4), (56 << 20, 1))  # bytes kept so far -> lines of one shape
+_OVERHEAD = 400  # bytes of a kept line beside its text
+_FIRST_STEPS = 4
+_OF_A_LINE = 32  # pieces of one long line
+_PIECE, _OVERLAP = 4096, 512  # of a long line: what a pattern is searched in
+
+
+class Kept(NamedTuple):
+    """A line with what its marks say of the process that wrote it."""
+
+    line: LogLine
+    host: str
+    pid: int | None
+
+
+class Budget:
+    """How much is kept of all logs together."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def spend(self, line: LogLine) -> None:
+        """Count a line that is kept."""
+        self._bytes += len(line.text) + _OVERHEAD
+
+    def lines_of_a_shape(self) -> int:
+        """How many lines of one shape may be kept now."""
+        return next((lines for size, lines in _BUDGET if self._bytes < size), 0)
+
+
+class Source:
+    """One log, read block by block."""
+
+    def __init__(self, name: str, budget: Budget, identities: marks.Identities) -> None:
+        self.name = name
+        self.named = marks.of_source(name)
+        self.empty = True
+        self.number = 1  # of the line that the next block begins with
+        self.kept: list[Kept] = []
+        self._budget, self._identities = budget, identities
+        self._decoder, self._splitter = decode.Decoder(name), split.Splitter()
+        self._tried: dict[bytes, int] = {}
+        self._tried_bytes = 0
+        self._fertile: set[bytes] = set()
+        self._first_steps: list[Kept] = []
+        self._last_step: Kept | None = None
+
+    def feed(self, data: bytes) -> None:
+        """The log's next block. Raises InputError where it is no text."""
+        self._read(self._decoder.feed(data))
+
+    def finish(self) -> None:
+        """The log is at its end. Raises InputError where it is no text."""
+        self._read(self._decoder.finish())
+        for block in self._splitter.finish():
+            self._block(decode.plain(block))
+
+    def lines(self) -> list[Kept]:
+        """What is kept so far, in the order of the log."""
+        steps = (*self._first_steps, *(() if self._last_step is None else (self._last_step,)))
+        if not steps:
+            return self.kept
+        known = {(kept.line.number, kept.line.text) for kept in self.kept}
+        new = dict.fromkeys(kept for kept in steps if (kept.line.number, kept.line.text) not in known)
+        return sorted((*self.kept, *new), key=lambda kept: kept.line.number)
+
+    def _read(self, data: bytes) -> None:
+        if self.empty and data and not data.isspace():
+            self.empty = False
+        for block in self._splitter.feed(data):
+            self._block(decode.plain(block))
+
+    def _block(self, block: bytes) -> None:
+        found = scan.prefilter().find(block)
+        for line in found.found:
+            self._line(self.number + line.row, block[line.begin : line.end], line.numbers)
+        if found.common:
+            self._steps(block, found.newlines)
+        self.number += found.newlines
+
+    # --- lines with literals ------------------------------------------------------------------------------
+
+    def _line(self, number: int, raw: bytes, numbers: frozenset[int]) -> None:
+        """One line, or of one that a progress bar rewrote many times, its parts."""
+        if len(raw) <= _PIECE and b"\r" not in raw[:-1]:
+            self._piece(number, raw, numbers)
+            return
+        parts = decode.segments(raw)
+        wanted: dict[bytes, tuple[bytes, frozenset[int]]] = {}
+        for part in parts:
+            for piece in _pieces(part):
+                own = scan.prefilter().within(piece, numbers)
+                if own and (len(parts) == 1 or scan.interest(own) is not scan.Interest.PROGRESS):
+                    wanted.setdefault(shape(piece), (piece, own))
+        found = list(wanted.values())
+        for piece, own in found if len(found) <= _OF_A_LINE else found[: _OF_A_LINE // 2] + found[-_OF_A_LINE // 2 :]:
+            self._piece(number, piece, own)
+
+    def _piece(self, number: int, raw: bytes, numbers: frozenset[int]) -> None:
+        if scan.tells_identity(numbers):
+            self._identities.learn(decode.text_of(raw))
+        interest = scan.interest(numbers)
+        if interest is scan.Interest.IDENTITY:
+            return
+        key = shape(raw)
+        tried = self._tried.get(key, 0)
+        if tried >= min(_OF_A_SHAPE[interest], self._budget.lines_of_a_shape()):
+            return
+        if tried >= _TRIES and key not in self._fertile:
+            return
+        self._remember(key, tried)
+        kept = self._made(number, raw)
+        if kept is not None and scan.is_useful(kept.line, numbers):
+            self._fertile.add(key)
+            self._budget.spend(kept.line)
+            self.kept.append(kept)
+
+    def _remember(self, key: bytes, tried: int) -> None:
+        if not tried:
+            self._tried_bytes += len(key) + 150
+            if self._tried_bytes > _SHAPES:
+                self._tried.clear()
+                self._fertile.clear()
+                self._tried_bytes = 0
+        self._tried[key] = tried + 1
+
+    def _made(self, number: int, raw: bytes) -> Kept | None:
+        """The line as it is judged and shown: without its marks and secrets."""
+        marked = marks.read(decode.text_of(raw).rstrip())
+        text = redact(marked.text)
+        if not text.strip():
+            return None
+        rank = self.named.rank if marked.rank is None else marked.rank
+        line = LogLine(source=self.name, number=number, text=text, rank=rank, seconds=marked.seconds)
+        return Kept(line, marked.host or self.named.host, self.named.pid if marked.pid is None else marked.pid)
+
+    # --- training goes on ---------------------------------------------------------------------------------
+
+    def _steps(self, block: bytes, newlines: int) -> None:
+        """Keep the log's first few lines in which training goes on, and the last one so far."""
+        at, number, position = 0, self.number, 0
+        while len(self._first_steps) < _FIRST_STEPS and (at := scan.goes_on_first(block, at)) >= 0:
+            number += block.count(b"\n", position, at)
+            if (kept := self._made(number, _part_at(block, at))) is not None:
+                self._first_steps.append(kept)
+            position, at = at, block.find(b"\n", at)
+            if at < 0:
+                break
+        if (at := scan.goes_on_last(block)) >= 0:
+            number = self.number + newlines - block.count(b"\n", at)
+            self._last_step = self._made(number, _part_at(block, at)) or self._last_step
+
+
+def _pieces(part: bytes) -> Iterator[bytes]:
+    """A long part in pieces that overlap, so that what lies on a border is whole in one of them."""
+    if len(part) <= _PIECE:
+        yield part
+        return
+    for begin in range(0, len(part) - _OVERLAP, _PIECE - _OVERLAP):
+        yield part[begin : begin + _PIECE]
+
+
+def _part_at(block: bytes, at: int) -> bytes:
+    """What is visible at an offset: its line, or the part of it that no carriage return has overwritten."""
+    begin = max(block.rfind(b"\n", 0, at), block.rfind(b"\r", 0, at)) + 1
+    ends = [end for end in (block.find(b"\n", at), block.find(b"\r", at)) if end >= 0]
+    return block[max(begin, at - _PIECE // 2) : min([*ends, at + _PIECE // 2, len(block)])]
