@@ -54,7 +54,7 @@ def versions(case: Case) -> dict[str, str]:
 
 def world(case: Case) -> WorldReport | None:
     """The world that really was, with its proof from the kernel's tables; None for static cases and logs."""
-    if case.origin not in (Origin.WORLD, Origin.JOINED) or case.world is None:
+    if case.origin not in (Origin.WORLD, Origin.JOINED, Origin.LIVE) or case.world is None:
         return None
     port = case.world.master_port
     return WorldReport(
@@ -102,7 +102,9 @@ def _connections(rank: RankRecord, port: int | None) -> list[Connection]:
 
 
 def phases(case: Case) -> tuple[RankPhase, ...]:
-    """One row per rank and phase that it came to."""
+    """One row per rank and phase that it came to. Of what we have not timed ourselves there are none."""
+    if case.origin in (Origin.LIVE, Origin.LOG):
+        return ()
     return tuple(
         RankPhase(rank=r.name, slot=r.slot, phase=p.phase.value, status=p.status.value, seconds=round(p.seconds, 4))
         for r in case.ranks

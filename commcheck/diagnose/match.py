@@ -13,6 +13,7 @@ from commcheck.catalog.fixes import frequency
 from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, Origin
 from commcheck.model.diagnosis import Diagnosis, Evidence, EvidenceKind, Match, Role, Verdict
+from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 
@@ -179,6 +180,8 @@ def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
 
 def _verdict(case: Case, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
     flagged = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+    if case.origin is Origin.LIVE:
+        return _verdict_of_live(case, diagnoses, flagged=flagged)
     if flagged:
         return Verdict.UNHEALTHY
     if case.origin is Origin.STATIC:
@@ -191,6 +194,20 @@ def _verdict(case: Case, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
     if case.ended in (Ended.FAILED, Ended.STALLED):
         return Verdict.UNHEALTHY
     return Verdict.INCONCLUSIVE
+
+
+def _verdict_of_live(case: Case, diagnoses: tuple[Diagnosis, ...], *, flagged: bool) -> Verdict:
+    """Of a running job. One whose ranks have all come through their setup and move on has shown that its settings work,
+    whatever a rule says of them; one that only stands still, without a cause that is known, may be about to go on."""
+    if case.ended is Ended.RUNNING and all(r.last_phase and r.last_phase.phase in _FORMED for r in case.ranks):
+        late = any(d.role is Role.ROOT and d.confidence >= FLAGGED and d.stage is Stage.TRAINING for d in diagnoses)
+        return Verdict.UNHEALTHY if late else Verdict.HEALTHY if case.complete else Verdict.INCONCLUSIVE
+    if flagged or case.ended is Ended.FAILED:
+        return Verdict.UNHEALTHY
+    return Verdict.INCONCLUSIVE
+
+
+_FORMED = (Phase.FIRST_COLLECTIVE, Phase.VERIFY, Phase.STEADY)
 
 
 def proven(case: Case) -> bool:

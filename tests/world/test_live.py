@@ -1,0 +1,179 @@
+"""`commcheck diagnose --pid` and `--job` beside real gloo worlds of plain scripts, which must go on as if nobody looked."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import commcheck
+
+ROOT = Path(commcheck.__file__).parents[1]
+SCRIPT = """
+import datetime, os, sys, time
+import torch, torch.distributed as dist
+what = sys.argv[1]
+rank = int(os.environ["RANK"])
+print("up", flush=True)
+dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=300))
+print("formed", flush=True)
+def idle():
+    time.sleep(300)
+step = 0
+while True:
+    if what == "hang" and rank == 1 and step == 3:
+        idle()
+    torch.randn(150, 150) @ torch.randn(150, 150)
+    dist.all_reduce(torch.ones(10))
+    step += 1
+    print("step", step, flush=True)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextmanager
+def job(tmp_path, what, *, size=2, start=None, until="step 3", env=None):
+    """The script on each rank of `start`, until each has printed `until`."""
+    script = tmp_path / "job.py"
+    script.write_text(SCRIPT)
+    port = free_port()
+    ranks = {}
+    logs = {}
+    for rank in start if start is not None else range(size):
+        logs[rank] = tmp_path / f"log-{rank}"
+        base = {k: v for k, v in os.environ.items() if not k.startswith("COMMCHECK")}
+        with logs[rank].open("w") as out:
+            ranks[rank] = subprocess.Popen(
+                [sys.executable, "-W", "ignore", str(script), what],
+                env={
+                    **base,
+                    "RANK": str(rank),
+                    "WORLD_SIZE": str(size),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                    **(env or {}).get(rank, {}),
+                },
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    try:
+        deadline = time.monotonic() + 90
+        while not all(until in logs[r].read_text() for r in ranks):
+            assert time.monotonic() < deadline, {r: logs[r].read_text()[-500:] for r in ranks}
+            time.sleep(0.1)
+        time.sleep(0.5)
+        yield ranks, logs
+    finally:
+        for process in ranks.values():
+            process.kill()
+            process.wait()
+
+
+def look(*arguments, path=None, code=None) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "commcheck", "diagnose", "--quiet", "--format", "json", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **({"PATH": path} if path else {})},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert done.returncode == {"healthy": 0, "unhealthy": 1, "inconclusive": 3}[report["verdict"]]
+    return report
+
+
+def pids(ranks):
+    return ["--pid", *(p.pid for p in ranks.values())]
+
+
+def lead(report):
+    roots = [d for d in report["diagnoses"] if d["role"] == "root"]
+    return (roots[0]["cause"], roots[0]["ranks"]) if roots else None
+
+
+def test_a_healthy_job_is_not_called_broken_and_goes_on(tmp_path):
+    with job(tmp_path, "healthy") as (ranks, logs):
+        steps = logs[0].read_text().count("step")
+        report = look(*pids(ranks))
+        assert report["verdict"] == "healthy", report
+        assert report["world"]["size"] == 2
+        time.sleep(1)
+        assert all(p.poll() is None for p in ranks.values())
+        assert logs[0].read_text().count("step") > steps
+
+
+def test_a_stopped_rank(tmp_path):
+    with job(tmp_path, "healthy") as (ranks, _):
+        ranks[1].send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        report = look(*pids(ranks), "--watch", 1)
+        assert lead(report) == ("rank-stopped", [1])
+        state = Path(f"/proc/{ranks[1].pid}/stat").read_text().rpartition(")")[2].split()[0]
+        assert state == "T"  # it was not continued either
+
+
+def test_a_rank_that_was_never_started(tmp_path):
+    with job(tmp_path, "healthy", size=3, start=[0, 1], until="up") as (ranks, _):
+        time.sleep(2)
+        report = look(*pids(ranks), "--watch", 2)
+        assert lead(report) == ("rank-missing", [2])
+        assert all(p.poll() is None for p in ranks.values())
+
+
+def test_a_wrong_port(tmp_path):
+    with job(tmp_path, "healthy", until="up", env={1: {"MASTER_PORT": str(free_port())}}) as (ranks, _):
+        time.sleep(2)
+        report = look(*pids(ranks), "--watch", 2)
+        assert lead(report) == ("port-mismatch", [1])
+        assert report["verdict"] == "unhealthy"
+
+
+def test_a_standstill_without_stacks_is_not_blamed_on_anybody(tmp_path):
+    bare = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "py-spy").exists())
+    if (Path(sys.executable).parent / "py-spy").exists():
+        pytest.skip("py-spy lies beside this Python")
+    with job(tmp_path, "hang") as (ranks, _):
+        report = look(*pids(ranks), "--watch", 2, path=bare)
+        assert report["verdict"] == "inconclusive"
+        assert any("py-spy" in line for line in report["not_evaluated"])
+
+
+@pytest.mark.skipif(not shutil.which("py-spy"), reason="py-spy is not on PATH")
+def test_who_has_not_come_by_their_stacks(tmp_path):
+    with job(tmp_path, "hang", size=3) as (ranks, _):
+        report = look(*pids(ranks), "--watch", 2)
+        assert lead(report) == ("collective-missing-rank", [1])
+        assert any("all_reduce" in note for note in report["notes"])
+        assert all(p.poll() is None for p in ranks.values())
+
+
+def test_an_own_session_is_the_job(tmp_path):
+    with job(tmp_path, "healthy") as (ranks, _):
+        one = look("--pid", ranks[0].pid)
+        assert one["verdict"] != "unhealthy"
+
+
+def test_wrong_pids_are_told():
+    done = subprocess.run(
+        [sys.executable, "-m", "commcheck", "diagnose", "--pid", "4194399"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "--pid 4194399: no such process" in done.stderr
