@@ -13,6 +13,8 @@ from commcheck.system import carriers, process, sockets
 STACK_DEADLINE = 0.25
 """Seconds for the ranks' Python stacks after they were asked; faulthandler answers from the signal handler itself."""
 STOPPED = ("T", "t")
+WORKING = ("R", "D")
+"""States of a process that has something to do: it waits for a processor, of which a busy machine has none, or a disk."""
 
 
 def states(world: RunningWorld) -> dict[int, ProcessState]:
@@ -83,7 +85,7 @@ def _stack(rank: RunningRank) -> tuple[str, ...]:
 
 
 Activity = dict[int, tuple[float, int, int, int]]
-"""By slot: CPU seconds, bytes in TCP queues, number of sockets, whether a look-up is under way."""
+"""By slot: CPU seconds, bytes in TCP queues, number of sockets, whether a look-up or a disk is waited for, or a processor."""
 
 
 def activity(world: RunningWorld) -> Activity:
@@ -94,8 +96,18 @@ def activity(world: RunningWorld) -> Activity:
         mine = tables.get(slot, ())
         queued = sum(s.send_queue + s.receive_queue for s in mine if s.protocol == "tcp" and s.state == "ESTAB")
         asking = any(s.protocol == "udp" and s.remote_port == 53 for s in mine)
-        found[slot] = (state.cpu, queued, len([s for s in mine if s.state == "ESTAB"]), int(asking))
+        family = (state, *_below(world, slot))
+        due = any(s.state in WORKING for s in family)
+        connected = len([s for s in mine if s.state == "ESTAB"])
+        found[slot] = (sum(s.cpu for s in family), queued, connected, int(asking or due))
     return found
+
+
+def _below(world: RunningWorld, slot: int) -> tuple[ProcessState, ...]:
+    """The processes that a rank has started: while they load its data, it only waits."""
+    pid = next((r.pid for r in world.ranks if r.plan.slot == slot), None)
+    below = (process.state(child) for child in process.descendants(pid)) if pid is not None else ()
+    return tuple(state for state in below if state is not None)
 
 
 IDLE_CPU = 0.02
@@ -103,7 +115,7 @@ IDLE_CPU = 0.02
 
 
 def moved(before: Activity, after: Activity) -> bool:
-    """Whether any rank computed, sent, received, connected, or waits for the resolver."""
+    """Whether any rank computed, sent, received, connected, or waits for the resolver, a processor or a disk."""
     for slot, (cpu, queued, count, asking) in after.items():
         if slot not in before:
             return True

@@ -52,6 +52,8 @@ PHASE_PATIENCE: dict[Phase, float] = {
 }
 """Seconds that a world may stand still in a phase, with no evidence that decides, before the watch gives up. They exceed
 a resolver's two tries of 5 s (resolv.conf(5)) and several TCP retransmissions; a world that moves is not bounded by them."""
+START_PATIENCE = 60.0
+"""The same for ranks of which none has begun its first phase: fresh interpreters that import torch."""
 WORLD_DEADLINE = 300.0
 """Seconds after which even a moving world is given up."""
 
@@ -210,7 +212,9 @@ class Watch:
         if self._terms.join_deadline is not None:
             return self._world.seconds >= self._terms.join_deadline
         phases = [p for p in map(_phase_of, self._world.alive) if p is not None]
-        return time.monotonic() - self._world.last_event > max((PHASE_PATIENCE[p] for p in phases), default=0.0)
+        return time.monotonic() - self._world.last_event > max(
+            (PHASE_PATIENCE[p] for p in phases), default=START_PATIENCE
+        )
 
     def _tell(self) -> None:
         """Something was heard: pass it on, and say once when the whole world has come through a phase."""

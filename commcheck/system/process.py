@@ -63,6 +63,22 @@ def state(pid: int) -> ProcessState | None:
     return ProcessState(state=fields[0], threads=int(fields[17]), cpu=cpu, waiting_in=waiting)
 
 
+def descendants(pid: int) -> tuple[int, ...]:
+    """The live processes below a process, such as those that load its data; none where the kernel does not tell."""
+    found: list[int] = []
+    left = [pid]
+    while left:
+        try:
+            threads = os.listdir(f"/proc/{(parent := left.pop())}/task")
+            texts = [Path(f"/proc/{parent}/task/{t}/children").read_text() for t in threads]
+        except OSError:
+            continue  # it is gone
+        children = [int(child) for text in texts for child in text.split()]
+        found += children
+        left += children
+    return tuple(found)
+
+
 def oom_kills(pid: int) -> dict[str, int]:
     """How often the kernel's out-of-memory killer has struck in each control group of a process.
 

@@ -445,6 +445,14 @@ def test_a_host_that_answers_no_arp_is_the_one_to_blame():
     assert match.judge(case).diagnoses[0].cause == "neighbour-silent"
 
 
+def test_a_host_that_others_reach_is_not_called_silent():
+    came = rank(2, last=Phase.PROBE, published=(), tries=())
+    case = world(rank(0, last=Phase.STORE, published=()), asking(1, unanswered=True), came)
+    found = neighbour_silent.match(case)
+    assert found is not None
+    assert found.confidence < match.DECIDED
+
+
 def test_silence_of_a_host_that_answers_arp_and_of_an_address_that_is_nobody_s_are_other_things():
     assert neighbour_silent.match(world(rank(0, last=Phase.STORE), asking(1, unanswered=False))) is None
     assert (

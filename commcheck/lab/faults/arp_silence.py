@@ -31,4 +31,4 @@ def make(lab: Lab, host: Host, __: ArpSilence) -> Iterator[None]:
     forget(lab, host)
 
 
-FAULT = Fault(spec=ArpSilence, make=make, leads_to=("route-missing", "port-dropped", "data-ports-dropped"))
+FAULT = Fault(spec=ArpSilence, make=make, leads_to=("neighbour-silent",))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import os
 import socket
 import threading
 import time
@@ -14,6 +16,10 @@ from commcheck.worker.context import RankContext
 NAME_DEADLINE = 1.2
 """Seconds for one look-up. The resolver's own first retry comes after 5 s (resolv.conf(5)); a healthy one answers in
 milliseconds, so that no answer in this time is worth a finding."""
+
+NO_QUESTION_SECONDS = 3.0
+"""The same again where no question to a name server is to be seen: a busy machine may be what is slow, or a resolver that
+is asked by other ways than DNS."""
 
 
 class NameNotResolvedError(Exception):
@@ -111,9 +117,25 @@ def _reverse(ctx: RankContext, address: str) -> None:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(NAME_DEADLINE)
+    if not result and not _asking():
+        thread.join(NO_QUESTION_SECONDS)
     outcome = Outcome.OK if result else Outcome.TIMED_OUT
-    detail = result[0] if result else f"no answer within {NAME_DEADLINE:g} s"
+    detail = result[0] if result else f"no answer within {time.monotonic() - begin:.1f} s"
     seconds = time.monotonic() - begin
     ctx.journal.probed(
         Probe(kind="reverse-name", target=address, port=0, outcome=outcome, seconds=seconds, detail=detail)
     )
+
+
+def _asking() -> bool:
+    """A UDP socket of this process is connected to a name server's port."""
+    inodes = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(f"/proc/self/fd/{name}").removeprefix("socket:[").removesuffix("]"))
+    for table in ("udp", "udp6"):
+        with contextlib.suppress(OSError), open(f"/proc/thread-self/net/{table}", encoding="ascii") as file:
+            rows = [line.split() for line in file]
+            if any(len(row) > 9 and row[2].endswith(":0035") and row[9] in inodes for row in rows):
+                return True
+    return False

@@ -15,10 +15,13 @@ from __future__ import annotations
 from commcheck.diagnose.linking import Direction, culprits, hosts, links, settled
 from commcheck.diagnose.view import data_probes, evidence, master_probe, rank_zero, started
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case, Probe
+from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
+from commcheck.model.phase import Phase, PhaseStatus
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+SOME_DO = 0.6
 
 
 def match(case: Case) -> Match | None:
@@ -28,12 +31,14 @@ def match(case: Case) -> Match | None:
         return None
     directions = tuple(silent)
     ranks = _blamed(case, directions)
+    found_by_others = any(_reached(case, b) for b in {b for _, b in directions})
     by_name = {r.name: r for r in case.ranks}
     target = silent[directions[0]].target
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=f"Nobody answers for {target}: the host of {ranks_text(ranks)} is not to be found in its network",
-        confidence=settled(case, 0.92),
+        # A host that others find is there: then a question or an answer was lost, or the one who asks is the odd one.
+        confidence=settled(case, SOME_DO if found_by_others else 0.92),
         ranks=ranks,
         hosts=hosts(case, ranks),
         links=links(case, directions),
@@ -71,16 +76,23 @@ def _silent(case: Case) -> dict[Direction, Probe]:
 
 
 def _blamed(case: Case, directions: tuple[Direction, ...]) -> tuple[int, ...]:
-    """The host that nobody finds, where it is one; who asks and is alone with it shares the blame, if others find it."""
+    """The host that nobody finds, where it is one; otherwise whom the directions have in common."""
     targets = {b for _, b in directions}
-    if len(targets) == 1:
-        (target,) = targets
-        where = {r.name: r.host for r in case.ranks}
-        others = {r.name for r in started(case) if r.host != where.get(target)}
-        worked = {a for (a, b), p in data_probes(case).items() if b == target and not p.unanswered}
-        if not worked & others:
-            return (target,)
+    if len(targets) == 1 and not _reached(case, next(iter(targets))):
+        return tuple(targets)
     return culprits(directions)
+
+
+def _reached(case: Case, target: int) -> bool:
+    """A rank of another host has got through to `target`: by an attempt of ours, or to its store."""
+    where = {r.name: r.host for r in case.ranks}
+    others = {r.name: r for r in started(case) if r.host != where.get(target)}
+    if any(p.outcome is Outcome.OK for (a, b), p in data_probes(case).items() if b == target and a in others):
+        return True
+    zero = rank_zero(case)
+    if zero is None or zero.name != target:
+        return False
+    return any(p.phase is Phase.STORE and p.status is PhaseStatus.OK for r in others.values() for p in r.phases)
 
 
 RULE = Rule(
