@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import os
 import socket
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from commcheck.model.case import Outcome, Probe
+from commcheck.system import sockets
 from commcheck.worker.context import RankContext
 
 NAME_DEADLINE = 1.2
@@ -20,6 +20,8 @@ milliseconds, so that no answer in this time is worth a finding."""
 NO_QUESTION_SECONDS = 3.0
 """The same again where no question to a name server is to be seen: a busy machine may be what is slow, or a resolver that
 is asked by other ways than DNS."""
+
+DNS_PORT = 53
 
 
 class NameNotResolvedError(Exception):
@@ -129,13 +131,4 @@ def _reverse(ctx: RankContext, address: str) -> None:
 
 def _asking() -> bool:
     """A UDP socket of this process is connected to a name server's port."""
-    inodes = set()
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            inodes.add(os.readlink(f"/proc/self/fd/{name}").removeprefix("socket:[").removesuffix("]"))
-    for table in ("udp", "udp6"):
-        with contextlib.suppress(OSError), open(f"/proc/thread-self/net/{table}", encoding="ascii") as file:
-            rows = [line.split() for line in file]
-            if any(len(row) > 9 and row[2].endswith(":0035") and row[9] in inodes for row in rows):
-                return True
-    return False
+    return any(s.protocol == "udp" and s.remote_port == DNS_PORT for s in sockets.of_process(os.getpid()))
