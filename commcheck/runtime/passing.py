@@ -20,14 +20,15 @@ import subprocess
 import termios
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from commcheck.system import signals
 from commcheck.system.process import libc
 
-CHUNK = 1 << 20
-"""Bytes that are read at once, and the size that is asked for the pipes."""
+CHUNK = 1 << 18
+"""Bytes that are read at once at most."""
+PIPE = 1 << 20
+"""Bytes that are asked for as the size of the pipes."""
 HEAD = 1 << 18
 """Bytes of a stream's beginning that are kept."""
 TAIL = 8 << 20
@@ -53,30 +54,34 @@ class Stream:
         self.total = 0
         self._source, self._target = source, target
         self._head = bytearray()
-        self._tail: deque[bytes] = deque()
-        self._kept = 0
+        # What is read lies in the ring from then on: it is written from there, and copied nowhere.
+        self._ring = memoryview(bytearray(TAIL))
         self._lock = threading.Lock()
         self.thread = threading.Thread(target=self._pass, name=f"commcheck {name}", daemon=True)
 
     def _pass(self) -> None:
         while True:
+            at = self.total % TAIL
+            room = self._ring[at : at + CHUNK]
             try:
-                data = os.read(self._source, CHUNK)
+                count = os.readv(self._source, (room,))
             except OSError:  # EIO: the last holder of a pseudo-terminal has gone
-                data = b""
-            if not data:
+                count = 0
+            if not count:
                 break
             self.writing = True
             self.last = time.monotonic()
-            if not self._write(data):
+            if not self._write(room[:count]):
                 break
-            self._keep(data)
+            with self._lock:
+                if len(self._head) < HEAD:
+                    self._head += room[: min(count, HEAD - len(self._head))]
+                self.total += count
             self.writing = False
         self.writing = False
         os.close(self._source)  # where our reader has gone away, the command learns it by SIGPIPE, as without us
 
-    def _write(self, data: bytes) -> bool:
-        view = memoryview(data)
+    def _write(self, view: memoryview) -> bool:
         while view:
             try:
                 view = view[os.write(self._target, view) :]
@@ -86,26 +91,18 @@ class Stream:
                 return False
         return True
 
-    def _keep(self, data: bytes) -> None:
-        with self._lock:
-            self.total += len(data)
-            room = HEAD - len(self._head)
-            if room > 0:
-                self._head += data[:room]
-                data = data[room:]
-            if data:
-                self._tail.append(data)
-                self._kept += len(data)
-                while self._kept - len(self._tail[0]) >= TAIL:
-                    self._kept -= len(self._tail.popleft())
-
     def sources(self) -> list[tuple[str, bytes]]:
         """What was kept, by name: one text, or two where there is a gap between them."""
         with self._lock:
-            head, tail = bytes(self._head), b"".join(self._tail)
-            whole = self.total == len(head) + len(tail)
-        if whole:
-            return [(self.name, head + tail)] if head else []
+            if not self.total:
+                return []
+            at = self.total % TAIL
+            if self.total <= TAIL - CHUNK:
+                return [(self.name, bytes(self._ring[:at]))]
+            # The oldest part is where the next is being read to.
+            old = bytes(self._ring[at + CHUNK :]) if self.total >= TAIL else b""
+            tail = old + bytes(self._ring[max(0, at + CHUNK - TAIL) : at])
+            head = bytes(self._head)
         return [(self.name, head), (f"{self.name} (its last {len(tail) >> 20} MB)", tail.partition(b"\n")[2])]
 
 
@@ -159,7 +156,7 @@ class Command:
         if not os.isatty(fd):
             read, write = os.pipe()
             with contextlib.suppress(OSError):  # the user's pipes may be bounded (fs.pipe-user-pages-soft)
-                fcntl.fcntl(read, _F_SETPIPE_SZ, CHUNK)
+                fcntl.fcntl(read, _F_SETPIPE_SZ, PIPE)
             return read, write
         if self._slave is not None:
             return None, self._slave
