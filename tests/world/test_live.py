@@ -161,10 +161,48 @@ def test_who_has_not_come_by_their_stacks(tmp_path):
         assert all(p.poll() is None for p in ranks.values())
 
 
-def test_an_own_session_is_the_job(tmp_path):
+def test_one_rank_of_a_healthy_job_alone_is_not_called_broken(tmp_path):
     with job(tmp_path, "healthy") as (ranks, _):
-        one = look("--pid", ranks[0].pid)
-        assert one["verdict"] != "unhealthy"
+        assert look("--pid", ranks[0].pid)["verdict"] != "unhealthy"
+
+
+def test_a_rank_that_was_killed_and_not_yet_reaped(tmp_path):
+    with job(tmp_path, "healthy") as (ranks, _):
+        os.kill(ranks[1].pid, signal.SIGKILL)
+        time.sleep(0.3)
+        report = look("--pid", ranks[0].pid, ranks[1].pid, "--watch", 1)
+        assert report["verdict"] == "unhealthy"
+        assert any(d["cause"] == "rank-killed" for d in report["diagnoses"]), report["diagnoses"]
+
+
+def test_an_address_that_nobody_answers(tmp_path):
+    with job(tmp_path, "healthy", until="up", env={1: {"MASTER_ADDR": "10.255.255.1"}}) as (ranks, _):
+        time.sleep(2)
+        assert lead(look(*pids(ranks), "--watch", 2)) == ("wrong-master-host", [1])
+
+
+def test_the_job_of_this_session_is_found_by_itself(tmp_path):
+    """In a session of its own: other tests' worlds run on this machine as well."""
+    driver = tmp_path / "driver.sh"
+    (tmp_path / "job.py").write_text(SCRIPT)
+    driver.write_text(
+        f"export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT={free_port()} PYTHONPATH={ROOT}\n"
+        f"cd {tmp_path}\n"
+        "for RANK in 0 1; do export RANK; sh -c '$0 -W ignore job.py healthy > log-$RANK; :' "
+        f"{sys.executable} & done\n"
+        "unset RANK WORLD_SIZE\n"
+        "until grep -qs 'step 3' log-0 && grep -qs 'step 3' log-1; do sleep 0.2; done\n"
+        f"{sys.executable} -m commcheck diagnose --job --quiet --format json --output report.json\n"
+    )
+    process = subprocess.Popen(["sh", str(driver)], start_new_session=True)
+    try:
+        assert process.wait(timeout=100) == 0
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "healthy"
+    assert sorted(p["rank"] for p in report["world"]["placed"]) == [0, 1]
 
 
 def test_wrong_pids_are_told():

@@ -37,11 +37,11 @@ def given(pids: list[int]) -> tuple[Found, ...]:
 
 
 def job() -> tuple[Found, ...]:
-    """The ranks of the one job of this user that runs here.
+    """The ranks of this user's job here: those of this session where it has some, else all.
 
-    Raises InputError where there is none, UsageError where there are several: these are told by their sessions."""
+    Raises InputError where there is none, UsageError where several sessions have ranks of the same numbers."""
     me = os.geteuid()
-    found = _ranks(pid for pid in procs.pids() if me == 0 or procs.owner(pid) == me)
+    found = _ranks(pid for pid in procs.pids() if procs.owner(pid) == me)
     if not found:
         raise InputError(
             "--job: no process of this user here was started with RANK and WORLD_SIZE: name its processes with --pid"
@@ -50,7 +50,7 @@ def job() -> tuple[Found, ...]:
     for one in found:
         jobs.setdefault(procs.session(one.pid), []).append(one)
     own = jobs.get(os.getsid(0))
-    if len(jobs) > 1 and own and len(_claims(own)) == len(own) == _size(own[0]):
+    if own:
         return tuple(sorted(own, key=_order))
     if len(_claims(found)) < len(found) and len(jobs) > 1:
         several = "; ".join(" ".join(str(f.pid) for f in sorted(ranks, key=_order)[:8]) for ranks in jobs.values())
@@ -107,11 +107,6 @@ def _same(one: Found, other: Found) -> bool:
 
 def _claims(found: tuple[Found, ...] | list[Found]) -> set[str]:
     return {(one.environment or {}).get(RANK, "") for one in found}
-
-
-def _size(one: Found) -> int:
-    text = (one.environment or {}).get(SIZE, "")
-    return int(text) if text.isdecimal() else 0
 
 
 def _order(one: Found) -> tuple[int, int]:
