@@ -1,4 +1,5 @@
-"""Find the cause in what a job left behind: logs, directories of logs or of commcheck's rank reports, standard input.
+"""Find the cause in what a job left behind: logs, directories of logs or of commcheck's rank reports, dumps of PyTorch's
+flight recorder or of py-spy, standard input. Or look at a running job (--pid, --job).
 
 Files may be compressed with gzip, zstd, bzip2 or xz. While it reads, what is sure already is said on standard error;
 Ctrl-C ends the reading, and the report is of what was read until then (exit code 130).
@@ -57,15 +58,20 @@ def run(args: argparse.Namespace) -> int:
 
         case = load_case(Path(reports[0]))
     else:
+        from commcheck.cli.dumps import case_with, take
         from commcheck.cli.progress import Progress
         from commcheck.cli.reading import read
 
         progress = Progress(quiet=args.quiet)
-        found = read(paths, progress.say)
+        dumped, rest = take(paths)
+        if dumped is None:
+            found = read(paths, progress.say)
+            case, interrupted = found.case, found.interrupted
+            if interrupted:
+                notes = (f"interrupted: this is what the first {found.size / 1e6:.1f} MB tell",)
+        else:
+            case = case_with(dumped, rest, lambda left: read(left, progress.say).case)
         progress.done()
-        case, interrupted = found.case, found.interrupted
-        if interrupted:
-            notes = (f"interrupted: this is what the first {found.size / 1e6:.1f} MB tell",)
     judgement = judge(case)
     command = ("commcheck", "diagnose", *paths)
     result = report(case, judgement, command=command, seconds=time.monotonic() - begin, notes=notes)
