@@ -10,7 +10,7 @@ What may not be here: I/O, clocks, or judgement about causes.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from commcheck.diagnose import scan
+from commcheck.diagnose import progress, scan
 from commcheck.diagnose.ingest import decode, marks, split
 from commcheck.diagnose.ingest.redact import redact
 from commcheck.diagnose.prefilter import shape
@@ -22,6 +22,7 @@ _SHAPES = 16 << 20  # bytes of shapes that are remembered
 _BUDGET = ((16 << 20, 2048), (32 << 20, 64), (48 << 20, 4), (56 << 20, 1))  # bytes kept so far -> lines of one shape
 _OVERHEAD = 400  # bytes of a kept line beside its text
 _FIRST_STEPS = 4
+_COLOURED = 64  # lines of a block: with more of them, the whole block is freed of terminal codes
 _OF_A_LINE = 32  # pieces of one long line
 _PIECE, _OVERLAP = 4096, 512  # of a long line: what a pattern is searched in
 
@@ -35,18 +36,16 @@ class Kept(NamedTuple):
 
 
 class Budget:
-    """How much is kept of all logs together."""
+    """How much is kept of all logs together. `lines_of_a_shape`: how many lines that look alike may be kept now."""
 
     def __init__(self) -> None:
         self._bytes = 0
+        self.lines_of_a_shape = _BUDGET[0][1]
 
     def spend(self, line: LogLine) -> None:
         """Count a line that is kept."""
         self._bytes += len(line.text) + _OVERHEAD
-
-    def lines_of_a_shape(self) -> int:
-        """How many lines of one shape may be kept now."""
-        return next((lines for size, lines in _BUDGET if self._bytes < size), 0)
+        self.lines_of_a_shape = next((lines for size, lines in _BUDGET if self._bytes < size), 0)
 
 
 class Source:
@@ -74,7 +73,7 @@ class Source:
         """The log is at its end. Raises InputError where it is no text."""
         self._read(self._decoder.finish())
         for block in self._splitter.finish():
-            self._block(decode.plain(block))
+            self._block(block)
 
     def lines(self) -> list[Kept]:
         """What is kept so far, in the order of the log."""
@@ -89,12 +88,22 @@ class Source:
         if self.empty and data and not data.isspace():
             self.empty = False
         for block in self._splitter.feed(data):
-            self._block(decode.plain(block))
+            self._block(block)
 
     def _block(self, block: bytes) -> None:
+        """Whole lines, or a part of a long one."""
+        coloured = _coloured(block) if b"\x1b" in block else {}
+        if len(coloured) > _COLOURED:
+            block, coloured = decode.plain(block), {}
         found = scan.prefilter().find(block)
-        for line in found.found:
-            self._line(self.number + line.row, block[line.begin : line.end], line.numbers)
+        lines = [(line.begin, line.row, block[line.begin : line.end], line.numbers) for line in found.found]
+        if coloured:
+            lines = [line for line in lines if line[0] not in coloured]
+            rest, common = _uncoloured(block, coloured)
+            found = found._replace(common=found.common or common)
+            lines = sorted((*lines, *rest))
+        for _, row, raw, numbers in lines:
+            self._line(self.number + row, raw, numbers)
         if found.common:
             self._steps(block, found.newlines)
         self.number += found.newlines
@@ -107,14 +116,16 @@ class Source:
             self._piece(number, raw, numbers)
             return
         parts = decode.segments(raw)
+        pieces = [piece for part in parts for piece in _pieces(part)]
         wanted: dict[bytes, tuple[bytes, frozenset[int]]] = {}
-        for part in parts:
-            for piece in _pieces(part):
-                own = scan.prefilter().within(piece, numbers)
-                if own and (len(parts) == 1 or scan.interest(own) is not scan.Interest.PROGRESS):
-                    wanted.setdefault(shape(piece), (piece, own))
-        found = list(wanted.values())
-        for piece, own in found if len(found) <= _OF_A_LINE else found[: _OF_A_LINE // 2] + found[-_OF_A_LINE // 2 :]:
+        for found in scan.prefilter().find(b"\n".join(pieces)).found:
+            if len(parts) == 1 or scan.interest(found.numbers) is not scan.Interest.PROGRESS:
+                piece = pieces[found.row]
+                wanted.setdefault(shape(piece), (piece, found.numbers))
+        chosen = list(wanted.values())
+        if len(chosen) > _OF_A_LINE:
+            chosen = chosen[: _OF_A_LINE // 2] + chosen[-_OF_A_LINE // 2 :]
+        for piece, own in chosen:
             self._piece(number, piece, own)
 
     def _piece(self, number: int, raw: bytes, numbers: frozenset[int]) -> None:
@@ -125,7 +136,7 @@ class Source:
             return
         key = shape(raw)
         tried = self._tried.get(key, 0)
-        if tried >= min(_OF_A_SHAPE[interest], self._budget.lines_of_a_shape()):
+        if tried >= min(_OF_A_SHAPE[interest], self._budget.lines_of_a_shape):
             return
         if tried >= _TRIES and key not in self._fertile:
             return
@@ -159,17 +170,37 @@ class Source:
 
     def _steps(self, block: bytes, newlines: int) -> None:
         """Keep the log's first few lines in which training goes on, and the last one so far."""
-        at, number, position = 0, self.number, 0
-        while len(self._first_steps) < _FIRST_STEPS and (at := scan.goes_on_first(block, at)) >= 0:
-            number += block.count(b"\n", position, at)
-            if (kept := self._made(number, _part_at(block, at))) is not None:
-                self._first_steps.append(kept)
-            position, at = at, block.find(b"\n", at)
-            if at < 0:
-                break
-        if (at := scan.goes_on_last(block)) >= 0:
-            number = self.number + newlines - block.count(b"\n", at)
-            self._last_step = self._made(number, _part_at(block, at)) or self._last_step
+        if left := _FIRST_STEPS - len(self._first_steps):
+            made = (self._made(self.number + row, raw) for row, raw in progress.first(block, left))
+            self._first_steps.extend(kept for kept in made if kept is not None)
+        if found := progress.last(block):
+            behind, raw = found
+            self._last_step = self._made(self.number + newlines - behind, raw) or self._last_step
+
+
+def _coloured(block: bytes) -> dict[int, int]:
+    """The lines with terminal codes: their begins and ends. One more than `_COLOURED` is enough."""
+    lines: dict[int, int] = {}
+    at = block.find(b"\x1b")
+    while at >= 0 and len(lines) <= _COLOURED:
+        end = block.find(b"\n", at)
+        end = len(block) if end < 0 else end
+        lines[block.rfind(b"\n", 0, at) + 1] = end
+        at = block.find(b"\x1b", end)
+    return lines
+
+
+def _uncoloured(block: bytes, lines: dict[int, int]) -> tuple[list[tuple[int, int, bytes, frozenset[int]]], bool]:
+    """Of those lines the ones with literals, once the terminal codes are gone (begin, row, line, numbers), and whether
+    a common word is in any of them."""
+    plain = [decode.plain(block[begin:end]) for begin, end in lines.items()]
+    begins = list(lines)
+    searched = scan.prefilter().find(b"\n".join(plain))
+    found = [
+        (begins[line.row], block.count(b"\n", 0, begins[line.row]), plain[line.row], line.numbers)
+        for line in searched.found
+    ]
+    return found, searched.common
 
 
 def _pieces(part: bytes) -> Iterator[bytes]:
@@ -179,10 +210,3 @@ def _pieces(part: bytes) -> Iterator[bytes]:
         return
     for begin in range(0, len(part) - _OVERLAP, _PIECE - _OVERLAP):
         yield part[begin : begin + _PIECE]
-
-
-def _part_at(block: bytes, at: int) -> bytes:
-    """What is visible at an offset: its line, or the part of it that no carriage return has overwritten."""
-    begin = max(block.rfind(b"\n", 0, at), block.rfind(b"\r", 0, at)) + 1
-    ends = [end for end in (block.find(b"\n", at), block.find(b"\r", at)) if end >= 0]
-    return block[max(begin, at - _PIECE // 2) : min([*ends, at + _PIECE // 2, len(block)])]

@@ -76,11 +76,6 @@ class Prefilter:
             self._accelerated = self._engine is not None
         return self._scanned(block) if self._accelerated else self._compared(block)
 
-    def within(self, line: bytes, numbers: frozenset[int]) -> frozenset[int]:
-        """Those of the `numbers` of a line that are in a part of it."""
-        small = line.lower()
-        return self._set([i for i, own in enumerate(self._numbers) if own & numbers and self._texts[i] in small])
-
     def _set(self, indices: Sequence[int]) -> frozenset[int]:
         """The literals' numbers of texts; the same few sets come again and again."""
         key = tuple(indices)

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
-from commcheck.diagnose import crosscheck
+from commcheck.diagnose import crosscheck, progress
 from commcheck.diagnose.ingest import advice, marks
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
@@ -42,17 +42,6 @@ class Hit(NamedTuple):
     line: LogLine
     named: int | None
 
-
-# Training goes on: a numbered epoch or step, or a loss.
-_RATE = r"|\d(?:s/it|it/s)\b"
-_DONE = r"|\btraining (?:completed|finished|done)\b"
-_GOES_ON = (
-    r"(?i)\bepoch\b[^\w\r\n]{0,4}\d|\b(?:iter(?:ation)?|step)s?\b[^\w\r\n]{0,4}\d|\bloss\b[^\w\r\n]{0,4}\d"
-    + _RATE
-    + _DONE
-)
-# One of these is in every such line; most lines of a log have one, so they are searched in a block's last lines alone.
-_GOES_ON_WORDS = ("epoch", "iter", "step", "loss", "s/it", "it/s", "training ")
 
 # Lines that say that something went wrong, whatever it was. They never name a cause; they are what an honest
 # "no known signature" shows, and their absence is what makes a log inconclusive.
@@ -141,7 +130,7 @@ def prefilter() -> Prefilter:
     """The literals of all signatures, then the words of comparisons, trouble, stages and identities (see `interest`)."""
     signatures = (literal for literal, _ in _literals())
     words = (*signatures, *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS, *marks.IDENTITY_WORDS)
-    return Prefilter(words, _GOES_ON_WORDS)
+    return Prefilter(words, progress.WORDS)
 
 
 @cache
@@ -227,34 +216,6 @@ def _entries_of(numbers: frozenset[int]) -> tuple[int, ...]:
     return tuple(sorted({literals[n][1] for n in numbers if n < len(literals)}))
 
 
-def goes_on_first(block: bytes, begin: int) -> int:
-    """Where behind `begin` training goes on for the first time in a block of lines; -1 where it does not."""
-    match = _goes_on_bytes().search(block, begin)
-    return match.start() if match else -1
-
-
-def goes_on_last(block: bytes) -> int:
-    """Where training goes on for the last time in a block of lines; -1 where it does not."""
-    end, size = len(block), _WINDOW // 8
-    while end > 0:
-        begin = block.rfind(b"\n", 0, max(0, end - size)) + 1
-        last = -1
-        for match in _goes_on_bytes().finditer(block, begin, end):
-            last = match.start()
-        if last >= 0:
-            return last
-        end, size = begin, size * 4
-    return -1
-
-
-@cache
-def _goes_on_bytes() -> re.Pattern[bytes]:
-    """As `_GOES_ON`, over a block. A rate alone tells of training only where no bar is drawn again and again: those are
-    also shown while data is read or a checkpoint loaded."""
-    words, _, _ = _GOES_ON.partition(_RATE)
-    return re.compile((words + r"|(?m:^[^\r\n]{0,400}\d(?:s/it|it/s)\b[^\r\n]{0,400}\r?$)" + _DONE).encode())
-
-
 def troubles(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
     """The lines that look like errors, library advice excepted."""
     return tuple(line for line in lines if is_trouble(line.text))
@@ -273,7 +234,7 @@ def is_fatal(text: str) -> bool:
 
 def last_progress(lines: Sequence[LogLine]) -> dict[str, int]:
     """By source, the last kept line in which training goes on."""
-    pattern = compiled(_GOES_ON)
+    pattern = compiled(progress.GOES_ON)
     return {line.source: line.number for line in lines if pattern.search(line.text, 0, _WINDOW)}
 
 

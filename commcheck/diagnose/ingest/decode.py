@@ -23,7 +23,7 @@ _CONTROL = bytes(c for c in range(32) if c not in b"\t\n\r\b\x1b\f\x07\x0b")
 
 _HEAD = 65536
 _BINARY_SHARE = 0.05
-_SNIFFED = 256  # bytes that tell the encoding
+_SNIFFED = 16  # bytes that tell the encoding; of a live job no more is waited for
 
 
 class Decoder:

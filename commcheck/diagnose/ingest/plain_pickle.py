@@ -45,19 +45,48 @@ class _Reader:
         self._memo: dict[int, object] = {}
 
     def run(self) -> object:
+        """The one value of the pickle. The opcodes of which a dump mostly consists are carried out here: a call for each
+        would take four times as long."""
+        data, stack, memo, at = self._data, self._stack, self._memo, 0
         for _ in range(2 * MOST):
-            code = self._take(1)
-            if code == b".":
-                if len(self._stack) != 1 or self._stack[0] is _MARK:
-                    raise NotPlainError("it ends with other than one value")
-                return self._stack[0]
-            step = _STEPS.get(code)
-            if step is None:
-                name = _REFUSED.get(code)
-                what = f"opcode {name} builds or calls something" if name else f"byte {code!r} is no opcode"
-                raise NotPlainError(f"{what} (at offset {self._at - 1}); only plain data is read")
-            step(self)
-        raise NotPlainError(f"it has more than {2 * MOST} opcodes")
+            code = data[at]
+            at += 1
+            if code == 0x68:  # BINGET
+                stack.append(memo[data[at]])
+                at += 1
+            elif code == 0x6A:  # LONG_BINGET
+                stack.append(memo[int.from_bytes(data[at : at + 4], "little")])
+                at += 4
+            elif code == 0x71 and stack[-1] is not _MARK:  # BINPUT
+                memo[data[at]] = stack[-1]
+                at += 1
+            elif code == 0x72 and stack[-1] is not _MARK:  # LONG_BINPUT
+                memo[int.from_bytes(data[at : at + 4], "little")] = stack[-1]
+                at += 4
+            elif code == 0x4B:  # BININT1
+                stack.append(data[at])
+                at += 1
+            elif code == 0x28:
+                stack.append(_MARK)
+            elif code == 0x2E:
+                break
+            else:
+                self._at = at
+                self._step(data[at - 1 : at])
+                at = self._at
+        else:
+            raise NotPlainError(f"it has more than {2 * MOST} opcodes")
+        if len(stack) != 1 or stack[0] is _MARK:
+            raise NotPlainError("it ends with other than one value")
+        return stack[0]
+
+    def _step(self, code: bytes) -> None:
+        step = _STEPS.get(code)
+        if step is None:
+            name = _REFUSED.get(code)
+            what = f"opcode {name} builds or calls something" if name else f"byte {code!r} is no opcode"
+            raise NotPlainError(f"{what} (at offset {self._at - 1}); only plain data is read")
+        step(self)
 
     # -- bytes
 
@@ -214,6 +243,8 @@ def _pairs(items: list[object]) -> dict[object, object]:
     """Keys and values in turn."""
     if len(items) % 2:
         raise NotPlainError("a key has no value")
+    if all(type(key) is str for key in items[::2]):
+        return dict(zip(items[::2], items[1::2], strict=True))
     made: dict[object, object] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, str | int | float | bytes | None):
@@ -297,6 +328,10 @@ def load(data: bytes) -> object:
         value = _Reader(data).run()
     except NotPlainError:
         raise
+    except IndexError as error:
+        raise NotPlainError("it is cut off, or a value is missing") from error
+    except KeyError as error:
+        raise NotPlainError(f"nothing was remembered as {error}") from error
     except (ValueError, struct.error, OverflowError) as error:  # an int, float or text that is none
         raise NotPlainError(f"a value cannot be read ({type(error).__name__})") from error
     _check(value)

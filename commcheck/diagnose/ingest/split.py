@@ -15,31 +15,31 @@ class Splitter:
     """Takes a stream block by block (`feed`), and gives blocks that end with a newline, or are part of a long line."""
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._tail: list[bytes] = []  # joined when it is needed: a job writes some lines a few bytes at a time
+        self._size = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines that are whole now."""
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield from _parts(self._tail + data[:cut])
-            self._tail = data[cut:]
-        else:
-            self._tail += data
-        while len(self._tail) > LONGEST:
-            end = _end_of_part(self._tail, 0)
-            yield self._tail[:end]
-            self._tail = self._tail[end:]
+            yield from _parts(b"".join((*self._tail, memoryview(data)[:cut])))
+            self._tail, self._size = [], 0
+            data = data[cut:]
+        if data:
+            self._tail.append(data)
+            self._size += len(data)
+        while self._size > LONGEST:
+            tail = b"".join(self._tail)
+            end = _end_of_part(tail, 0)
+            yield tail[:end]
+            self._tail, self._size = [tail[end:]], self._size - end
 
     def finish(self) -> Iterator[bytes]:
         """What is left: a last line without a newline."""
-        tail, self._tail = self._tail, b""
+        tail = b"".join(self._tail)
+        self._tail, self._size = [], 0
         if tail:
             yield tail
-
-    @property
-    def unfinished(self) -> bytes:
-        """The line that has begun and not ended so far."""
-        return self._tail
 
 
 def _parts(block: bytes) -> Iterator[bytes]:

@@ -108,8 +108,8 @@ def _errors() -> tuple[type[Exception], ...]:
     import zlib
 
     found: list[type[Exception]] = [EOFError, OSError, zlib.error, lzma.LZMAError]
-    loaded = (sys.modules[name] for name in ("compression.zstd", "zstandard") if name in sys.modules)
-    found.extend(cast("type[Exception]", module.ZstdError) for module in loaded)
+    loaded = (sys.modules.get(name) for name in ("compression.zstd", "zstandard"))
+    found.extend(cast("type[Exception]", module.ZstdError) for module in loaded if module is not None)
     return tuple(found)
 
 
