@@ -22,43 +22,42 @@ KEPT = 400
 
 
 class _Group(Value, frozen=True):
-    """One group: the calls of each of its ranks that left a dump, from the first that all of them still remember."""
+    """One group: the calls of each of its ranks that left a dump, from the first that all of them still remember.
+
+    `front`: the sequence number of the newest call of any rank. `late`: who has not issued it. `waiting`: who is in a
+    call. `differs_at`: the position of the first call in which two ranks differ."""
 
     name: str
     members: tuple[int, ...]
     calls: dict[int, tuple[Call, ...]]
+    front: int
+    late: tuple[int, ...]
+    waiting: frozenset[int]
+    differs_at: int | None
 
     def last(self, rank: int) -> Call | None:
         """The rank's newest call in this group."""
         return self.calls[rank][-1] if self.calls[rank] else None
 
-    @property
-    def front(self) -> int:
-        """The sequence number of the newest call of any rank."""
-        return max((c[-1].seq for c in self.calls.values() if c), default=0)
 
-    @property
-    def late(self) -> tuple[int, ...]:
-        """The ranks that have not issued the newest call."""
-        return tuple(r for r, c in self.calls.items() if (c[-1].seq if c else 0) < self.front)
-
-    @property
-    def waiting(self) -> tuple[int, ...]:
-        """The ranks that are in a call. Gloo's record does not tell a call that timed out from one that came back: one
-        that a member has not issued cannot have come back."""
-        ahead = [r for r in self.calls if r not in self.late]
-        lead = self.front - max((c[-1].seq if c else 0 for r, c in self.calls.items() if r in self.late), default=0)
-        timed_out = bool(self.late) and lead == 1
-        return tuple(r for r in ahead if (c := self.last(r)) and (not c.ended or (timed_out and c.backend == "gloo")))
-
-    @property
-    def differs_at(self) -> int | None:
-        """The position of the first call in which two ranks differ."""
-        rows = [c for c in self.calls.values() if c]
-        for at in range(max(map(len, rows), default=0)):
-            if len({_key(row[at]) for row in rows if at < len(row)}) > 1:
-                return at
-        return None
+def _group(name: str, members: tuple[int, ...], calls: dict[int, tuple[Call, ...]]) -> _Group:
+    newest = {r: c[-1].seq if c else 0 for r, c in calls.items()}
+    front = max(newest.values(), default=0)
+    late = tuple(r for r, seq in newest.items() if seq < front)
+    # Gloo's record does not tell a call that timed out from one that came back: one that a member has not issued cannot
+    # have come back.
+    timed_out = bool(late) and front - max(newest[r] for r in late) == 1
+    ahead = ((r, c[-1]) for r, c in calls.items() if c and newest[r] == front)
+    waiting = frozenset(r for r, c in ahead if not c.ended or (timed_out and c.backend == "gloo"))
+    rows = [c for c in calls.values() if c]
+    differs_at = None
+    for at in range(max(map(len, rows), default=0)):
+        if len({_key(row[at]) for row in rows if at < len(row)}) > 1:
+            differs_at = at
+            break
+    return _Group(
+        name=name, members=members, calls=calls, front=front, late=late, waiting=waiting, differs_at=differs_at
+    )
 
 
 def _key(call: Call) -> tuple[object, ...]:
@@ -81,7 +80,7 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
     if chosen is not None:
         calls = chosen.calls
         if not chosen.late and chosen.differs_at is None:
-            call = chosen.last(chosen.waiting[0])
+            call = chosen.last(min(chosen.waiting))
             notes.append(
                 f"all {len(chosen.calls)} ranks are in call {chosen.front} of group {chosen.name}"
                 f" ({call.op if call else '?'}) and their calls agree: look at links and devices"
@@ -115,14 +114,14 @@ def _groups(dumps: dict[int, Dump]) -> list[_Group]:
         begin = max((c[0].seq for c in mine.values() if c), default=0)
         begin = max(begin, max((c[-1].seq for c in mine.values() if c), default=0) - KEPT) if _same(mine) else begin
         kept = {r: tuple(c for c in calls if c.seq >= begin) for r, calls in mine.items()}
-        found.append(_Group(name=name, members=tuple(sorted(told)), calls=kept))
+        found.append(_group(name, tuple(sorted(told)), kept))
     return found
 
 
 def _same(calls: dict[int, tuple[Call, ...]]) -> bool:
     """All ranks agree in all that they have in common, so that old calls say nothing."""
     known: dict[int, tuple[object, ...]] = {}
-    return all(known.setdefault(c.seq, _key(c)) == _key(c) for row in calls.values() for c in row)
+    return all(known.setdefault(c.seq, key) == key for row in calls.values() for c in row for key in (_key(c),))
 
 
 def _chosen(groups: list[_Group], held: dict[int, str]) -> _Group | None:
