@@ -16,6 +16,7 @@ from commcheck.diagnose.ingest.redact import redact
 from commcheck.diagnose.prefilter import shape
 from commcheck.model.case import LogLine
 
+BLOCK = 512 << 10  # bytes that are worked on at once: larger ones do not stay in a processor's cache
 _OF_A_SHAPE = {scan.Interest.SIGNATURE: 2048, scan.Interest.TROUBLE: 512, scan.Interest.PROGRESS: 16}
 _TRIES = 64  # lines of one shape that are looked at before it is held for barren
 _SHAPES = 16 << 20  # bytes of shapes that are remembered
@@ -62,12 +63,14 @@ class Source:
         self._tried: dict[bytes, int] = {}
         self._tried_bytes = 0
         self._fertile: set[bytes] = set()
+        self._done: set[bytes] = set()  # shapes of which no more is wanted
         self._first_steps: list[Kept] = []
         self._last_step: Kept | None = None
 
     def feed(self, data: bytes) -> None:
         """The log's next block. Raises InputError where it is no text."""
-        self._read(self._decoder.feed(data))
+        for at in range(0, len(data), BLOCK):
+            self._read(self._decoder.feed(data[at : at + BLOCK]))
 
     def finish(self) -> None:
         """The log is at its end. Raises InputError where it is no text."""
@@ -103,7 +106,8 @@ class Source:
             found = found._replace(common=found.common or common)
             lines = sorted((*lines, *rest))
         for _, row, raw, numbers in lines:
-            self._line(self.number + row, raw, numbers)
+            if shape(raw) not in self._done:
+                self._line(self.number + row, raw, numbers)
         if found.common:
             self._steps(block, found.newlines)
         self.number += found.newlines
@@ -129,16 +133,18 @@ class Source:
             self._piece(number, piece, own)
 
     def _piece(self, number: int, raw: bytes, numbers: frozenset[int]) -> None:
-        if scan.tells_identity(numbers):
+        identity = scan.tells_identity(numbers)
+        if identity:
             self._identities.learn(decode.text_of(raw))
         interest = scan.interest(numbers)
         if interest is scan.Interest.IDENTITY:
             return
         key = shape(raw)
         tried = self._tried.get(key, 0)
-        if tried >= min(_OF_A_SHAPE[interest], self._budget.lines_of_a_shape):
-            return
-        if tried >= _TRIES and key not in self._fertile:
+        barren = tried >= _TRIES and key not in self._fertile
+        if barren or tried >= min(_OF_A_SHAPE[interest], self._budget.lines_of_a_shape):
+            if not identity:
+                self._done.add(key)
             return
         self._remember(key, tried)
         kept = self._made(number, raw)
@@ -153,6 +159,7 @@ class Source:
             if self._tried_bytes > _SHAPES:
                 self._tried.clear()
                 self._fertile.clear()
+                self._done.clear()
                 self._tried_bytes = 0
         self._tried[key] = tried + 1
 
