@@ -69,11 +69,14 @@ def run(args: argparse.Namespace) -> int:
         code = command.wait(max(0.2, args.stall / LOOKS) if args.stall else 3600.0, watch.tick)
     finally:
         command.close()
-    watch.join()
-    if code and command.ended_by is None:
-        _say(_failed(command, code, job, time.monotonic() - begin, oom), args)
-    elif args.report and not watch.told:
-        _say(_went_well(job, time.monotonic() - begin, code), args, quiet=True)
+    watch.end()
+    try:
+        if code and command.ended_by is None:
+            _say(_failed(command, code, job, time.monotonic() - begin, oom), args)
+        elif args.report and not watch.told:
+            _say(_went_well(job, time.monotonic() - begin, code), args, quiet=True)
+    except Exception as error:  # the exit code is the job's, whatever becomes of our own part
+        sys.stderr.write(f"commcheck: internal error: {type(error).__name__}: {error} (the exit code is the job's)\n")
     return code
 
 
@@ -85,15 +88,24 @@ class Watch:
         self._cpu: float | None = None
         self._worked = time.monotonic()
         self._ticked = self._worked
-        self._looking: threading.Thread | None = None
+        self._saying = threading.Lock()
+        self._over = False
         self._stalled = False
         self.told = False
 
     def tick(self) -> None:
         """See whether the job has written or worked since the last time; if not for long enough, look at it."""
-        if not self._args.stall:
+        if not self._args.stall or self._over:
             return
-        now = time.monotonic()
+        try:
+            self._see(time.monotonic())
+        except Exception as error:  # the job must not end with us
+            self._over = True
+            sys.stderr.write(
+                f"commcheck: internal error: {type(error).__name__}: {error} (the job is watched no more)\n"
+            )
+
+    def _see(self, now: float) -> None:
         if self._command.last_output > self._ticked:
             self._worked = now
             self._cpu = None
@@ -110,22 +122,26 @@ class Watch:
             self._stalled = False
         elif not self._stalled:
             self._stalled = True
-            self._looking = threading.Thread(target=self._look, args=(quiet,), name="commcheck look", daemon=True)
-            self._looking.start()
+            threading.Thread(target=self._look, args=(quiet,), name="commcheck look", daemon=True).start()
 
-    def join(self) -> None:
-        """Let a look that is under way come to its end, which its own deadlines bound."""
-        if self._looking is not None:
-            self._looking.join()
+    def end(self) -> None:
+        """The job has ended: what a look that is still under way finds is not told any more."""
+        with self._saying:
+            self._over = True
 
     def _look(self, seconds: float) -> None:
         """A failure of ours must not touch the job: it is one line."""
         try:
             report = _standstill(self._command, self._job, seconds)
-            self.told = True
-            if not self._args.quiet:
-                sys.stderr.write(f"\ncommcheck: no output and no work for {seconds:.0f} s; the job is left running\n")
-            _say(report, self._args)
+            with self._saying:
+                if self._over:
+                    return
+                self.told = True
+                if not self._args.quiet:
+                    sys.stderr.write(
+                        f"\ncommcheck: no output and no work for {seconds:.0f} s; the job is left running\n"
+                    )
+                _say(report, self._args)
         except Exception as error:
             sys.stderr.write(
                 f"commcheck: the job stands still, and could not be looked at ({type(error).__name__}: {error})\n"
