@@ -98,7 +98,7 @@ class Source:
         coloured = _coloured(block) if b"\x1b" in block else {}
         if len(coloured) > _COLOURED:
             block, coloured = decode.plain(block), {}
-        found = scan.prefilter().find(block)
+        found = scan.prefilter().find(block, self._done)
         lines = [(line.begin, line.row, block[line.begin : line.end], line.numbers) for line in found.found]
         if coloured:
             lines = [line for line in lines if line[0] not in coloured]

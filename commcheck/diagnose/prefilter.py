@@ -9,7 +9,7 @@ What may not be here: I/O, or what the literals mean.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 _SMALL = bytes(range(256)).lower()
@@ -68,13 +68,13 @@ class Prefilter:
         self._known_bytes = 0
         self._sets: dict[tuple[int, ...], frozenset[int]] = {}
 
-    def find(self, block: bytes) -> Block:
-        """Search a block of whole lines; lines end at newlines alone."""
+    def find(self, block: bytes, skipped: Container[bytes] = frozenset()) -> Block:
+        """Search a block of whole lines; lines end at newlines alone. Lines of the `skipped` shapes are left out."""
         self._seen += len(block)
         if self._engine is None and self._accelerated is not False and (self._accelerated or self._seen > ENGINE_FROM):
             self._engine = _database(self._texts, self._common)
             self._accelerated = self._engine is not None
-        return self._scanned(block) if self._accelerated else self._compared(block)
+        return self._scanned(block, skipped) if self._accelerated else self._compared(block, skipped)
 
     def _set(self, indices: Sequence[int]) -> frozenset[int]:
         """The literals' numbers of texts; the same few sets come again and again."""
@@ -88,27 +88,31 @@ class Prefilter:
 
     # --- Hyperscan ----------------------------------------------------------------------------------------
 
-    def _scanned(self, block: bytes) -> Block:
+    def _scanned(self, block: bytes, skipped: Container[bytes]) -> Block:
         lines: list[tuple[int, int, list[int]]] = []
         begin, end = 0, -1
+        current: list[int] | None = None  # the literals of the line in hand, unless it is skipped
         common, texts = False, len(self._texts)
         left = _FLOOD + len(block) // 16
 
         def hit(number: int, _from: int, to: int, _flags: int, _context: object) -> bool | None:
-            nonlocal begin, end, common, left
+            nonlocal begin, end, current, common, left
             left -= 1
             if left < 0:
                 return True  # stop
             if number >= texts:
                 common = True
             elif begin < to <= end:
-                if number not in lines[-1][2]:
-                    lines[-1][2].append(number)
+                if current is not None and number not in current:
+                    current.append(number)
             else:
                 begin, end = block.rfind(b"\n", 0, to) + 1, block.find(b"\n", to)
                 if end < 0:
                     end = len(block)
-                lines.append((begin, end, [number]))
+                current = None
+                if shape(block[begin:end]) not in skipped:
+                    current = [number]
+                    lines.append((begin, end, current))
             return None
 
         try:
@@ -117,7 +121,7 @@ class Prefilter:
             if left >= 0:
                 raise
         if left < 0:
-            return self._compared(block)
+            return self._compared(block, skipped)
         lines.sort()
         found: list[Found] = []
         newlines = position = 0
@@ -132,7 +136,7 @@ class Prefilter:
 
     # --- plain Python -------------------------------------------------------------------------------------
 
-    def _compared(self, block: bytes) -> Block:
+    def _compared(self, block: bytes, skipped: Container[bytes]) -> Block:
         shapes = shape(block).split(b"\n")
         known = self._known
         new = [text for text in set(shapes) if text not in known]
@@ -146,7 +150,7 @@ class Prefilter:
             for index, text in enumerate(shapes):
                 end = block.find(b"\n", begin)
                 end = len(block) if end < 0 else end
-                if possible := known[text]:
+                if (possible := known[text]) and text not in skipped:
                     # Without digits two texts can look alike that are not: the line itself decides.
                     small = block[begin:end].lower()
                     if indices := [i for i in possible if self._texts[i] in small]:
