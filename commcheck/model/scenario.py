@@ -65,7 +65,8 @@ class Expect(Value, frozen=True):
     """What has to be said.
 
     `cause`: what leads; where several things are wrong, `also` names the others, each of which may lead as well.
-    `symptoms`: any of these. `ranks`: the culprits, not those that notice. `fixes`: patterns that must be offered;
+    `symptoms`: any of these. `ranks`: the culprits, not those that notice; `any_rank`: all do the same wrong, so that
+    naming some of them is right too (the first to fail may be all that there is to see). `fixes`: patterns that must be offered;
     `mended`: some fix that only changes settings must have been tried and have worked. `within`: seconds from the start of
     the world to the diagnosis. Healthy worlds: `interface` that must carry the data."""
 
@@ -74,6 +75,7 @@ class Expect(Value, frozen=True):
     also: tuple[str, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     ranks: tuple[int, ...] = ()
+    any_rank: bool = False
     fixes: tuple[FixPattern, ...] = ()
     mended: bool = False
     within: Seconds = WITHIN_SECONDS

@@ -27,11 +27,6 @@ def states(world: RunningWorld) -> dict[int, ProcessState]:
     return found
 
 
-def working(world: RunningWorld) -> bool:
-    """Some rank has something to do: it may be on its way to a failure of its own."""
-    return any(state.state in WORKING for state in states(world).values())
-
-
 def socket_tables(world: RunningWorld) -> dict[int, tuple[Socket, ...]]:
     """The sockets of every live process, by slot; the table of a network namespace is read once."""
     tables: dict[int, dict[str, Socket]] = {}

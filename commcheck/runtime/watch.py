@@ -110,9 +110,7 @@ class Watch:
             if due is not None and due <= time.monotonic():
                 self._alarm_due = None
                 ended = Ended.STALLED if failed is None else Ended.FAILED
-                # Who computes may be on its way to a failure of its own, and would be left out of the blame.
-                more = failed is not None and time.monotonic() - failed < AFTER_FAILURE and evidence.working(world)
-                if not more and self._decided(ended, probing=failed is not None):
+                if self._decided(ended, probing=failed is not None):
                     return self._stop(ended)
                 if failed is not None:
                     if time.monotonic() - failed >= AFTER_FAILURE:

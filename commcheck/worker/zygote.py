@@ -74,7 +74,8 @@ def _unsafe() -> str:
 
     if _threads() != 1:
         return f"{_threads()} threads are alive after the import of torch"
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    # Not is_available(): it starts the CUDA runtime here, and no forked rank could use CUDA after that.
+    if torch.cuda.is_initialized():
         return "a CUDA context is alive"
     if torch.distributed.is_initialized():
         return "a process group is alive"
