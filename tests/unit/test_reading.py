@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from commcheck.cli.main import main
@@ -60,6 +60,7 @@ def _case(blocks: object) -> Case | str:
 
 @settings(deadline=None)
 @given(_TEXTS, _ENCODINGS, st.lists(st.integers(0, 10_000), max_size=12))
+@example("\r\n\r\n\x00[rank7]: ", "utf-16-le", [103])
 def test_blocks_do_not_change_the_case(text: str, encoding: str, places: list[int]) -> None:
     data = text.encode(encoding)
     whole, cut = _case(data), _case(_cut(data, places))

@@ -55,8 +55,8 @@ class Decoder:
         return data
 
     def _begin(self, data: bytes) -> bytes:
-        """Choose the encoding by the first bytes, and take a byte order mark off."""
-        encoding = next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None) or _without_bom(data)
+        """Choose the encoding by the first bytes, as many whatever the block, and take a byte order mark off."""
+        encoding = next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None) or _without_bom(data[:_SNIFFED])
         if encoding is not None:
             self._decoder = codecs.getincrementaldecoder(encoding)("replace")
             return data

@@ -14,6 +14,7 @@ import os
 import shlex
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -131,13 +132,15 @@ def _loader(ctx: RankContext, data: Samples, options: argparse.Namespace) -> Dat
         sampler=sampler,
         num_workers=options.workers,
         multiprocessing_context=options.start if options.workers else None,
-        worker_init_fn=_end_with_rank,
+        worker_init_fn=partial(_end_with_rank, os.getpid()),
     )
 
 
-def _end_with_rank(_: int) -> None:
-    """A process that loads data ends with its rank at once; torch's own look at the parent comes every 5 seconds."""
-    die_with_parent(os.getppid())
+def _end_with_rank(rank_process: int, _: int) -> None:
+    """A process that loads data ends with its rank at once; torch's own look at the parent comes every 5 seconds.
+
+    One that is spawned comes here seconds later: its parent by then may be another one than its rank, which has ended."""
+    die_with_parent(rank_process)
 
 
 def prepare(ctx: RankContext) -> None:
