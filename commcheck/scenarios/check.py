@@ -109,9 +109,6 @@ def _ranks(scenario: Scenario) -> list[Problem]:
             found.append(Problem(path=("ranks", key), text=text))
         for name, value in settings.env.items():
             found += _placeholders(("ranks", key, "env", name), value, scenario)
-        if settings.clock and (scenario.lab is None or scenario.lab.shm is None):
-            text = "libfaketime leaves files in /dev/shm: give the hosts their own, [lab] shm = 67108864"
-            found.append(Problem(path=("ranks", key, "clock"), text=text))
     return found
 
 
