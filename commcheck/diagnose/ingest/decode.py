@@ -56,7 +56,9 @@ class Decoder:
 
     def _begin(self, data: bytes) -> bytes:
         """Choose the encoding by the first bytes, as many whatever the block, and take a byte order mark off."""
-        encoding = next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None) or _without_bom(data[:_SNIFFED])
+        encoding = next((encoding for bom, encoding in _BOMS if data.startswith(bom)), None) or _without_bom(
+            data[:_SNIFFED]
+        )
         if encoding is not None:
             self._decoder = codecs.getincrementaldecoder(encoding)("replace")
             return data
