@@ -102,7 +102,7 @@ def main() -> int:
                 before = census()  # after the first worlds: what is made once and kept is there by then
             row = runner.run("soak", made[number % len(made)])
             if row.problems or row.skipped:
-                wrong.append(f"world {number}: {row.problems or row.skipped}")
+                wrong.append(f"world {number}: {row.said}: {row.problems or row.skipped}")
         took = time.perf_counter() - begin
         after = census()
     print(f"{args.worlds} worlds in {took:.0f} s, {args.worlds / took:.1f} per second, {len(wrong)} not as expected")
