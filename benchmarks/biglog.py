@@ -27,7 +27,7 @@ _SETUP = (
 )
 _GUILTY = (
     "[rank{rank}]: Traceback (most recent call last):\n",
-    '[rank{rank}]:   File "/work/train.py", line 412, in <module>\n[rank{rank}]:     loss.backward()\n',
+    '[rank{rank}]:   File "/home/user/train.py", line 412, in <module>\n[rank{rank}]:     loss.backward()\n',
     "[rank{rank}]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.25 GiB. GPU {local} has a capacity of 79.15 GiB.\n",
 )
 _OTHER_RANKS = (

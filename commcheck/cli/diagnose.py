@@ -11,8 +11,6 @@ import time
 
 from commcheck.errors import UsageError
 
-INTERRUPTED = 130
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `commcheck diagnose`."""
@@ -39,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.paths:
         raise UsageError("the following arguments are required: FILE|DIR|- (or --pid, or --job)")
     begin = time.monotonic()
+    from commcheck.cli.main import INTERRUPTED
     from commcheck.cli.output import emit, exit_code
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge

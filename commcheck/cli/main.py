@@ -9,7 +9,7 @@ import os
 import sys
 
 from commcheck import __version__
-from commcheck.errors import CommcheckError, UsageError
+from commcheck.errors import CommcheckError, UsageError, did_you_mean
 
 # Type checkers take this name for true. Importing `typing` for it would double the time of --help.
 TYPE_CHECKING = False
@@ -71,11 +71,8 @@ environment:
 def load(name: str) -> "Verb":
     """Import the module of a verb; an unknown one is the user's error, with the nearest known name."""
     if name not in VERBS:
-        import difflib
-
-        near = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the verbs are {', '.join(VERBS)}"
-        raise UsageError(f"unknown verb {name!r}: {hint}")
+        every = f"the verbs are {', '.join(VERBS)}"
+        raise UsageError(f"unknown verb {name!r}: {did_you_mean(name, VERBS, every)}")
     import importlib
 
     import_msgspec()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from functools import cache
-from typing import Any
 
 from commcheck.diagnose.match import rules
+from commcheck.errors import did_you_mean
 from commcheck.lab import validity
+from commcheck.lab.faults.each import BY_HOST
 from commcheck.model.base import Value
 from commcheck.model.diagnosis import Verdict
 from commcheck.model.fault import HostFault, RankFault, When
@@ -16,8 +15,6 @@ from commcheck.model.phase import PHASES
 from commcheck.model.scenario import Scenario
 from commcheck.scenarios.lines import Key
 from commcheck.scenarios.needs import NEEDS
-
-_PLACEHOLDER = re.compile(r"\{h(\d+)(?:\.([A-Za-z0-9_.-]+))?\}")
 
 
 class Problem(Value, frozen=True):
@@ -54,8 +51,7 @@ def _expect(scenario: Scenario) -> list[Problem]:
     for field, given in (("cause", (expect.cause,)), ("also", expect.also)):
         for cause in given:
             if cause and cause not in causes():
-                near = difflib.get_close_matches(cause, causes(), n=1)
-                hint = f"did you mean {near[0]!r}?" if near else "`commcheck explain` lists the causes"
+                hint = did_you_mean(cause, causes(), "`commcheck explain` lists the causes")
                 found.append(Problem(path=("expect", field), text=f"no rule names the cause {cause!r}; {hint}"))
     return found
 
@@ -91,7 +87,7 @@ def _no_host(number: int, hosts: int) -> str:
 
 def _placeholders(path: tuple[Key, ...], value: str, scenario: Scenario) -> list[Problem]:
     found = []
-    for number, interface in _PLACEHOLDER.findall(value):
+    for number, interface in BY_HOST.findall(value):
         if int(number) >= _hosts(scenario):
             found.append(Problem(path=path, text=_no_host(int(number), _hosts(scenario))))
         elif scenario.lab is not None and interface:
@@ -152,8 +148,3 @@ def _needs(scenario: Scenario) -> list[Problem]:
     known = ", ".join(sorted(NEEDS))
     wrong = [n for n in scenario.requires if n not in NEEDS]
     return [Problem(path=("requires",), text=f"nothing is known as {n!r}: {known}") for n in wrong]
-
-
-def filled(value: str, address: Any) -> str:
-    """`value` with {h1} and {h1.eth1} replaced by `address(host, interface)`."""
-    return _PLACEHOLDER.sub(lambda found: str(address(int(found[1]), found[2] or "")), value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from commcheck.errors import UsageError
+from commcheck.errors import UsageError, did_you_mean
 from commcheck.scenarios.load import Found
 
 
@@ -18,14 +17,12 @@ def choose(
     every kind of world. Raises UsageError for a name or tag that means nothing."""
     for name in names:
         if not any(means(name, f.name) for f in known):
-            near = difflib.get_close_matches(name, [f.name for f in known], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "`commcheck scenario list` shows all"
+            hint = did_you_mean(name, (f.name for f in known), "`commcheck scenario list` shows all")
             raise UsageError(f"no scenario is called {name!r}: {hint}")
     for tag in tags:
         every = sorted({t for f in known for t in tags_of(f)})
         if tag not in every:
-            near = difflib.get_close_matches(tag, every, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(every)}"
+            hint = did_you_mean(tag, every, f"there are {', '.join(every)}")
             raise UsageError(f"no scenario has the tag {tag!r}: {hint}")
     found = [
         f for f in known if (not names or any(means(n, f.name) for n in names)) and all(t in tags_of(f) for t in tags)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from commcheck.errors import InputError
+from commcheck.errors import InputError, did_you_mean
 from commcheck.model.scenario import RankSettings, Scenario
 from commcheck.scenarios.kinds import file_type, specs
 from commcheck.scenarios.lines import Key, line_of
@@ -177,10 +176,8 @@ def _struct(annotation: Any) -> Any:
 
 
 def _nearest(wrong: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(known)}" if known else "see the schema: commcheck scenario check --schema"
+    every = f"there are {', '.join(known)}" if known else "see the schema: commcheck scenario check --schema"
+    return did_you_mean(wrong, known, every)
 
 
 def _located(text: str, source: str, path: tuple[Key, ...], what: str, *, field: bool = True) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from commcheck import api
+from commcheck.lab.faults.each import address
 from commcheck.lab.lab import Lab
 from commcheck.lab.memory import memory_group
 from commcheck.lab.pool import IDLE, LabPool
@@ -20,7 +21,6 @@ from commcheck.model.scenario import Scenario
 from commcheck.planner import local_plan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
-from commcheck.scenarios.check import filled
 from commcheck.scenarios.needs import faketime, missing, other_python
 from commcheck.scenarios.score import Outcome, outcome, skipped
 from commcheck.scenarios.strike import Strikes, kind_of
@@ -84,12 +84,8 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
     """The plan of a scenario's world; what it holds (a port, memory groups) is given back with `stack`."""
     world, ranks = scenario.world, {int(k): v for k, v in scenario.ranks.items()}
 
-    def address(host: int, interface: str) -> str:
-        assert lab is not None
-        if not interface:
-            return lab[host].address
-        wire = next(w for w in lab[host].wires if w.name == interface)
-        return wire.address(host)
+    def filled(text: str) -> str:
+        return text if lab is None else address(lab, text)
 
     faults: dict[int, tuple[FaultAt, ...]] = {}
     for fault in scenario.fault:
@@ -105,12 +101,12 @@ def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
     plan = local_plan(
         size=world.size,
         backend=world.backend,
-        env={k: filled(v, address) for k, v in world.env.items()},
+        env={k: filled(v) for k, v in world.env.items()},
         unset=world.unset,
-        rank_env={n: _clock(r.clock) | {k: filled(v, address) for k, v in r.env.items()} for n, r in ranks.items()},
+        rank_env={n: _clock(r.clock) | {k: filled(v) for k, v in r.env.items()} for n, r in ranks.items()},
         rank_unset={n: r.unset for n, r in ranks.items()},
         rank_backend={n: r.backend for n, r in ranks.items() if r.backend is not None},
-        init_method={n: filled(r.init_method, address) for n, r in ranks.items() if r.init_method is not None},
+        init_method={n: filled(r.init_method) for n, r in ranks.items() if r.init_method is not None},
         limits={n: {k: (v, v) for k, v in r.limits.items()} for n, r in ranks.items()},
         cgroups={n: (stack.enter_context(memory_group(r.memory)),) for n, r in ranks.items() if r.memory},
         faults=faults,

@@ -34,14 +34,12 @@ class Strikes:
         self._world: RunningWorld | None = None
         self._schedule: _Schedule | None = None
         self._armed: set[int] = set()
-        self.struck: list[str] = []
         self.failed: list[str] = []
 
     def __enter__(self) -> Self:
         try:
             for fault in self._at_once:
                 self._stack.enter_context(self.make(fault))
-                self.struck.append(kind_of(fault))
         except BaseException:
             self._stack.close()
             raise
@@ -121,7 +119,6 @@ class _Schedule:
                 for _, fault, when in due:
                     manager = self._strikes.make(fault)
                     manager.__enter__()
-                    self._strikes.struck.append(kind_of(fault))
                     made.append((None if when.lasts is None else time.monotonic() + when.lasts, manager))
                 for end, manager in [item for item in made if item[0] is not None and item[0] <= now]:
                     made.remove((end, manager))

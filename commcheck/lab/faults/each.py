@@ -14,7 +14,8 @@ from commcheck.model.fault import HostFault
 
 S = TypeVar("S", bound=HostFault)
 
-_BY_HOST = re.compile(r"\{h(\d+)(?:\.([A-Za-z0-9_.-]+))?\}")
+BY_HOST = re.compile(r"\{h(\d+)(?:\.([A-Za-z0-9_.-]+))?\}")
+"""{h1}, {h1.eth1}: the host's number and, where it is given, the interface."""
 
 
 def on_each_host(
@@ -48,7 +49,7 @@ def address(lab: Lab, text: str) -> str:
         one = host(lab, int(match[1]))
         return one.address_on(match[2]) if match[2] else one.address
 
-    return _BY_HOST.sub(found, text)
+    return BY_HOST.sub(found, text)
 
 
 def addresses(lab: Lab, numbers: tuple[int, ...]) -> list[str]:
