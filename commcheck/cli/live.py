@@ -9,6 +9,7 @@ from commcheck.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from commcheck.model.diagnosis import Report
     from commcheck.runtime.live.find import Found
@@ -52,24 +53,22 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress(quiet=args.quiet)
     found = find.job() if args.job else find.given(args.pid)
     words = ("--job",) if args.job else ("--pid", *map(str, args.pid))
-    result = report_of(found, command=("commcheck", "diagnose", *words), seconds=args.watch, progress=progress)
+    result = report_of(found, command=("commcheck", "diagnose", *words), seconds=args.watch, say=progress.say)
     progress.done()
     emit(result, args)
     return exit_code(result.verdict)
 
 
 def report_of(
-    found: tuple[Found, ...], *, command: tuple[str, ...], seconds: float | None, progress: object = None
+    found: tuple[Found, ...], *, command: tuple[str, ...], seconds: float | None, say: Callable[[str], None]
 ) -> Report:
     """The report about some running processes. `seconds`: as --watch."""
-    from commcheck.cli.progress import Progress
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge
     from commcheck.runtime.live.collect import case_of, notes_of
     from commcheck.runtime.live.look import WATCH, watch
 
     begin = time.monotonic()
-    say = progress.say if isinstance(progress, Progress) else lambda _: None
     seen, why = watch(found, seconds=seconds or WATCH, progress=say)
     case = case_of(seen, (why,))
     return report(case, judge(case), command=command, seconds=time.monotonic() - begin, notes=notes_of(case))

@@ -180,6 +180,9 @@ class Published(Value, frozen=True):
     port: int | None = None
 
 
+DNS_PORT = 53
+
+
 class Socket(Value, frozen=True):
     """A row of the kernel's TCP or UDP table that belongs to the rank's process.
 
@@ -196,6 +199,11 @@ class Socket(Value, frozen=True):
     receive_queue: int = 0
     retransmits: int = 0
     interface: str = ""
+
+    @property
+    def asks_for_names(self) -> bool:
+        """A question to a name server is open on it."""
+        return self.protocol == "udp" and self.remote_port == DNS_PORT
 
 
 class Outcome(StrEnum):
@@ -254,6 +262,11 @@ class ProcessState(Value, frozen=True):
     threads: int = 0
     cpu: float = 0.0
     waiting_in: str = ""
+
+    @property
+    def stopped(self) -> bool:
+        """By a signal (T), or by a debugger (t)."""
+        return self.state in ("T", "t")
 
 
 class Exit(Value, frozen=True):

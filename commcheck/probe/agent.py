@@ -13,7 +13,7 @@ from commcheck.errors import LaunchError
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts, Listener, Outcome, Probe
 from commcheck.model.plan import Place
-from commcheck.probe.connect import answers_as_store, connect, looks_like_store
+from commcheck.probe.connect import answers_as_store, connect
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
 
@@ -129,7 +129,8 @@ def listeners(port: int) -> tuple[Listener, ...]:
     result = []
     for inode, s in sorted(found.items()):
         address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(s.local_address, s.local_address)
-        store = looks_like_store(address, port) or (s.local_address == "::" and looks_like_store("127.0.0.1", port))
+        both = (address, "127.0.0.1") if s.local_address == "::" else (address,)
+        store = any(answers_as_store(a, port) for a in both)
         pid = owners.get(inode)
         result.append(Listener(address=s.local_address, port=port, pid=pid, command=_command(pid), is_store=store))
     return tuple(result)

@@ -20,6 +20,8 @@ NEXT_DEADLINE = 0.4
 BULK_DEADLINE = 0.9
 """Seconds for 64 KiB and its receipt through a connection that stands and stays silent meanwhile."""
 BULK_BYTES = 65536
+STORE_DEADLINE = 0.8
+"""Seconds for a store's answer, and for the connection before it."""
 BURST_GROUPS, BURST_PIECES, BURST_PIECE = 12, 8, 256
 """Groups of small pieces (and their bytes) before the bulk, each group acknowledged before the next is sent: some 100
 packets, of which one in twenty lost would spare all only once in 170 times. Two KiB in flight overfill no buffer, so
@@ -358,21 +360,16 @@ class Answering:
                 return
 
 
-def looks_like_store(address: str, port: int, deadline: float = 0.8) -> bool:
-    """Whether what listens there answers as a PyTorch TCPStore does."""
-    return answers_as_store(address, port, deadline) is True
-
-
-def answers_as_store(address: str, port: int, deadline: float = 0.8) -> bool | None:
+def answers_as_store(address: str, port: int) -> bool | None:
     """Ask a PyTorch TCPStore's PING (validate with the magic number, then ping with a nonce), which is answered with that
-    nonce (torch/csrc/distributed/c10d/TCPStoreBackend). None: nothing was said within `deadline` seconds."""
+    nonce (torch/csrc/distributed/c10d/TCPStoreBackend). None: nothing was said within STORE_DEADLINE."""
     validate, ping, magic = 0, 13, 0x3C85F7CE
     nonce = os.getpid() & 0x7FFFFFFF
     try:
-        with socket.create_connection((address, port), timeout=deadline) as connection:
-            connection.settimeout(deadline)
+        with socket.create_connection((address, port), timeout=STORE_DEADLINE) as connection:
+            connection.settimeout(STORE_DEADLINE)
             connection.sendall(struct.pack("<BI", validate, magic) + struct.pack("<BI", ping, nonce))
-            return struct.pack("<I", nonce) in _receive(connection, 4, deadline)
+            return struct.pack("<I", nonce) in _receive(connection, 4, STORE_DEADLINE)
     except TimeoutError:
         return None
     except OSError:

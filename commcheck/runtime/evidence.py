@@ -12,7 +12,6 @@ from commcheck.system import carriers, process, sockets
 
 STACK_DEADLINE = 0.25
 """Seconds for the ranks' Python stacks after they were asked; faulthandler answers from the signal handler itself."""
-STOPPED = ("T", "t")
 WORKING = ("R", "D")
 """States of a process that has something to do: it waits for a processor, of which a busy machine has none, or a disk."""
 
@@ -64,7 +63,7 @@ def stacks(world: RunningWorld, known: dict[int, ProcessState]) -> dict[int, tup
     asked = []
     for rank in world.alive:
         state = known.get(rank.plan.slot)
-        if state is None or state.state in STOPPED:
+        if state is None or state.stopped:
             continue
         rank.text["stack"].clear()
         world.signal(rank, signal.SIGUSR1)
@@ -88,25 +87,27 @@ Activity = dict[int, tuple[float, int, int, int]]
 """By slot: CPU seconds, bytes in TCP queues, number of sockets, whether a look-up or a disk is waited for, or a processor."""
 
 
-def activity(world: RunningWorld) -> Activity:
-    """Something to compare with itself a moment later: does anything move?"""
-    tables = socket_tables(world)
+def activity(world: RunningWorld, tables: dict[int, tuple[Socket, ...]]) -> Activity:
+    """Something to compare with itself a moment later: does anything move? `tables`: the `socket_tables` of now."""
+    known = states(world)
     found = {}
-    for slot, state in states(world).items():
+    for rank in world.alive:
+        slot = rank.plan.slot
+        if rank.pid is None or slot not in known:
+            continue
         mine = tables.get(slot, ())
         queued = sum(s.send_queue + s.receive_queue for s in mine if s.protocol == "tcp" and s.state == "ESTAB")
-        asking = any(s.protocol == "udp" and s.remote_port == 53 for s in mine)
-        family = (state, *_below(world, slot))
+        asking = any(s.asks_for_names for s in mine)
+        family = (known[slot], *_below(rank.pid))
         due = any(s.state in WORKING for s in family)
         connected = len([s for s in mine if s.state == "ESTAB"])
         found[slot] = (sum(s.cpu for s in family), queued, connected, int(asking or due))
     return found
 
 
-def _below(world: RunningWorld, slot: int) -> tuple[ProcessState, ...]:
+def _below(pid: int) -> tuple[ProcessState, ...]:
     """The processes that a rank has started: while they load its data, it only waits."""
-    pid = next((r.pid for r in world.ranks if r.plan.slot == slot), None)
-    below = (process.state(child) for child in process.descendants(pid)) if pid is not None else ()
+    below = (process.state(child) for child in process.descendants(pid))
     return tuple(state for state in below if state is not None)
 
 

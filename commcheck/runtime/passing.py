@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 
 from commcheck.system import signals
-from commcheck.system.process import libc
+from commcheck.system.process import die_with_parent
 
 CHUNK = 1 << 18
 """Bytes that are read at once at most."""
@@ -40,7 +40,6 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals by which somebody ends a job on purpose."""
 _WATCHED = (*FORWARDED, signal.SIGCHLD, signal.SIGWINCH)
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h
 
 
@@ -121,9 +120,7 @@ class Command:
         parent = os.getpid()
 
         def prepare() -> None:
-            libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
+            die_with_parent(parent, signal.SIGTERM)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
         try:

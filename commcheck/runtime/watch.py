@@ -154,15 +154,16 @@ class Watch:
 
         The probes from outside go on while it is looked whether anything moves: both take a second at most."""
         world = self._world
-        before = evidence.activity(world)
-        self._seen.probes.clear()  # a refusal of seconds ago does not go with the sockets of now
         # Read before the probes: a listener that appears while they are under way does not contradict their refusal.
-        self._seen.sockets.update(evidence.socket_tables(world))
+        tables = evidence.socket_tables(world)
+        before = evidence.activity(world, tables)
+        self._seen.probes.clear()  # a refusal of seconds ago does not go with the sockets of now
+        self._seen.sockets.update(tables)
         with self._asking() as asking:
             if world.pump(time.monotonic() + SAMPLE):
                 self._tell()
                 return None
-            if evidence.moved(before, evidence.activity(world)):
+            if evidence.moved(before, evidence.activity(world, evidence.socket_tables(world))):
                 return None
             self._look(sockets=False)
             if self._judge(self._case(Ended.STALLED)):
@@ -201,11 +202,12 @@ class Watch:
         alive = self._world.alive
         if any(r.trying for r in alive):
             return True
-        told = [r.tries for r in self._world.ranks if r.tries is not None]
-        if not told:
-            return False
+        silent = [r for r in alive if r.tries is None]
+        if not silent:
+            return False  # as for most of a world's life: this is asked after every word of a rank
+        told = (r.tries for r in self._world.ranks if r.tries is not None)
         everybody = {str(r) for r in frozenset[int]().union(*told)}
-        return any(r.tries is None and r.plan.environment.get("RANK", "") in everybody for r in alive)
+        return any(r.plan.environment.get("RANK", "") in everybody for r in silent)
 
     def _given_up(self) -> bool:
         """The standstill has lasted longer than anything harmless does, or than the others may be late."""

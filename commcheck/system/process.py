@@ -27,11 +27,11 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when `parent` ends, and end at once if it already has.
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process a signal when `parent` ends, and end at once if it already has.
 
     The check after the call closes the race in which the parent died before it."""
-    libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc().prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -66,7 +66,7 @@ def notes_of(case: Case) -> tuple[str, ...]:
     for r in case.ranks:
         if r.process is None:
             text = "has gone"
-        elif r.process.state in ("T", "t"):
+        elif r.process.stopped:
             text = f"is stopped{f', at {r.stack[0]}' if r.stack else ''}"
         elif r.stack:
             text = stacks.standing(r.stack).text

@@ -19,7 +19,6 @@ WATCH = 5.0
 who does so for longer is named as what it is, with where it sleeps."""
 IDLE = 0.05
 """Part of a core that a process uses while it only waits (polling threads, heartbeats)."""
-STOPPED = ("T", "t")
 
 
 class Look(Value, frozen=True):
@@ -56,7 +55,7 @@ class Watched(Value, frozen=True):
     def stopped(self) -> bool:
         """It is stopped, and was at the first look."""
         states = (self.first.state, self.last.state)
-        return all(s is not None and s.state in STOPPED for s in states)
+        return all(s is not None and s.stopped for s in states)
 
     @property
     def on_disk(self) -> bool:

@@ -21,8 +21,6 @@ NO_QUESTION_SECONDS = 3.0
 """The same again where no question to a name server is to be seen: a busy machine may be what is slow, or a resolver that
 is asked by other ways than DNS."""
 
-DNS_PORT = 53
-
 
 class NameNotResolvedError(Exception):
     """MASTER_ADDR has no address here. The frameworks would go on asking until their timeout."""
@@ -131,4 +129,4 @@ def _reverse(ctx: RankContext, address: str) -> None:
 
 def _asking() -> bool:
     """A UDP socket of this process is connected to a name server's port."""
-    return any(s.protocol == "udp" and s.remote_port == DNS_PORT for s in sockets.of_process(os.getpid()))
+    return any(s.asks_for_names for s in sockets.of_process(os.getpid()))

@@ -22,7 +22,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 def match(case: Case) -> Match | None:
     """A live process in state T."""
-    stopped = [r for r in case.ranks if r.process is not None and r.process.state in ("T", "t")]
+    stopped = [r for r in case.ranks if r.process is not None and r.process.stopped]
     if not stopped:
         return None
     phase = phase_of_end(stopped[0])
