@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,9 @@ from commcheck.probe.tcpinfo import Counted, counted
 
 CONNECT_DEADLINE = 1.3
 """Seconds for a connection. Linux sends the second SYN after 1 s (RFC 6298), so one lost packet is survived."""
+INSIST_AFTER, INSIST_WITH = 0.6, 7
+"""Seconds of silence after which so many attempts more are made beside the first: a firewall drops all of them, a link
+that loses one packet in four all nine SYNs or their answers once in 1,700 times."""
 NEXT_DEADLINE = 0.4
 """Seconds for each further address of a name: the first has had its time, and the verdict is waited for."""
 BULK_DEADLINE = 0.9
@@ -254,17 +258,13 @@ def _attempt(
     peer_rank: int | None,
     deadline: float,
 ) -> tuple[Probe, socket.socket | None]:
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    connection.settimeout(deadline)
     try:
-        connection.connect(target)
+        connection = _connected(family, target, deadline)
     except TimeoutError:
-        connection.close()
         detail = f"no answer within {deadline:g} s"
         probe = _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail)
         return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
     except OSError as e:
-        connection.close()
         number = e.errno or 0
         outcome = Outcome.OTHER
         if number == errno.ECONNREFUSED:
@@ -273,8 +273,42 @@ def _attempt(
             outcome = Outcome.UNREACHABLE
         probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=e.strerror or str(e))
         return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
+    connection.settimeout(deadline)
     via = str(connection.getsockname()[0])
     return _probe(kind, address, port, Outcome.OK, begin, peer_rank, via=via), connection
+
+
+def _connected(family: int, target: tuple[object, ...], deadline: float) -> socket.socket:
+    """A connection, by the first of several attempts that gets through. Raises TimeoutError where none is answered, and
+    the OSError with which one is."""
+    end = time.monotonic() + deadline
+    with contextlib.ExitStack() as tried:
+        under_way: dict[int, socket.socket] = {}
+        waiting = select.poll()
+
+        def ask(count: int) -> None:
+            for _ in range(count):
+                attempt = tried.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                attempt.setblocking(False)
+                number = attempt.connect_ex(target)
+                if number not in (0, errno.EINPROGRESS):
+                    raise OSError(number, os.strerror(number))
+                under_way[attempt.fileno()] = attempt
+                waiting.register(attempt, select.POLLOUT)
+
+        ask(1)
+        answered = waiting.poll(1000 * min(deadline, INSIST_AFTER))
+        if not answered and deadline > INSIST_AFTER:
+            ask(INSIST_WITH)
+            answered = waiting.poll(1000 * max(0.0, end - time.monotonic()))
+        if not answered:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        first = under_way[answered[0][0]]
+        number = first.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+        connection = first.dup()
+    return connection
 
 
 def _unanswered(address: str) -> bool:

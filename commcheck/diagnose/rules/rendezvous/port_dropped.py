@@ -27,7 +27,12 @@ HOST_IS_UP = "the host itself is up"
 
 def match(case: Case) -> Match | None:
     """Our own attempt from the rank's place got no answer either."""
-    blocked = [r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.TIMED_OUT]
+    # Where nobody answers for the address at all, no port of it has been tried.
+    blocked = [
+        r
+        for r in started(case)
+        if (p := master_probe(r)) is not None and p.outcome is Outcome.TIMED_OUT and not p.unanswered
+    ]
     if not blocked:
         return None
     zero = rank_zero(case)
