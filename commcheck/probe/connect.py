@@ -307,8 +307,7 @@ def _connected(family: int, target: tuple[object, ...], deadline: float) -> sock
         number = first.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             raise OSError(number, os.strerror(number))
-        connection = first.dup()
-    return connection
+        return first.dup()
 
 
 def _unanswered(address: str) -> bool:
