@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.live import pyspy
 
 
 def pytest_collection_modifyitems(items):
@@ -20,3 +21,13 @@ def launcher():
     with Launcher(os.environ) as warm:
         warm.warm()
         yield warm
+
+
+@pytest.fixture
+def py_spy():
+    """py-spy, allowed to read processes that are not its children."""
+    if pyspy.program() is None:
+        pytest.skip("py-spy is not installed")
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if os.geteuid() and scope.exists() and scope.read_text().strip() != "0":
+        pytest.skip("only root may read other processes' memory here (kernel.yama.ptrace_scope)")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -82,10 +81,19 @@ def job(tmp_path, what, *, size=2, start=None, until="step 3", env=None):
             process.wait()
 
 
-def look(*arguments, path=None, code=None) -> dict:
+WITHOUT_PY_SPY = (
+    "-c",
+    (
+        "from commcheck.runtime.live import pyspy; pyspy.program = lambda: None;"
+        "import sys; from commcheck.cli.main import main; sys.exit(main())"
+    ),
+)
+
+
+def look(*arguments, start=("-m", "commcheck")) -> dict:
     done = subprocess.run(
-        [sys.executable, "-m", "commcheck", "diagnose", "--quiet", "--format", "json", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **({"PATH": path} if path else {})},
+        [sys.executable, *start, "diagnose", "--quiet", "--format", "json", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
@@ -143,16 +151,13 @@ def test_a_wrong_port(tmp_path):
 
 
 def test_a_standstill_without_stacks_is_not_blamed_on_anybody(tmp_path):
-    bare = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "py-spy").exists())
-    if (Path(sys.executable).parent / "py-spy").exists():
-        pytest.skip("py-spy lies beside this Python")
     with job(tmp_path, "hang") as (ranks, _):
-        report = look(*pids(ranks), "--watch", 2, path=bare)
+        report = look(*pids(ranks), "--watch", 2, start=WITHOUT_PY_SPY)
         assert report["verdict"] == "inconclusive"
         assert any("py-spy" in line for line in report["not_evaluated"])
 
 
-@pytest.mark.skipif(not shutil.which("py-spy"), reason="py-spy is not on PATH")
+@pytest.mark.usefixtures("py_spy")
 def test_who_has_not_come_by_their_stacks(tmp_path):
     with job(tmp_path, "hang", size=3) as (ranks, _):
         report = look(*pids(ranks), "--watch", 2)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -75,7 +74,7 @@ def test_a_failing_rank_is_diagnosed(tmp_path):
     assert b"UNHEALTHY" in err
 
 
-@pytest.mark.skipif(not shutil.which("py-spy"), reason="py-spy is not on PATH")
+@pytest.mark.usefixtures("py_spy")
 def test_a_world_that_stands_still_is_diagnosed_and_goes_on(tmp_path):
     report = tmp_path / "report.json"
     process = start(tmp_path, "hang", "--stall", "4", "--report", str(report))
