@@ -57,19 +57,13 @@ def run(args: argparse.Namespace) -> int:
 
         case = load_case(Path(reports[0]))
     else:
-        from commcheck.cli.dumps import case_with, take
+        from commcheck.cli.dumps import take, with_logs
         from commcheck.cli.progress import Progress
         from commcheck.cli.reading import read
 
         progress = Progress(quiet=args.quiet)
-        dumped, rest = take(paths)
-        if dumped is None:
-            found = read(paths, progress.say)
-            case, interrupted = found.case, found.interrupted
-            if interrupted:
-                notes = (f"interrupted: this is what the first {found.size / 1e6:.1f} MB tell",)
-        else:
-            case = case_with(dumped, rest, lambda left: read(left, progress.say).case)
+        found = with_logs(take(paths), lambda left: read(left, progress.say))
+        case, notes, interrupted = found.case, found.notes, found.interrupted
         progress.done()
     judgement = judge(case)
     command = ("commcheck", "diagnose", *paths)

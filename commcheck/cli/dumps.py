@@ -12,6 +12,7 @@ from commcheck.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from commcheck.cli.reading import Read
     from commcheck.diagnose.ingest import flight_recorder, py_spy
     from commcheck.model.case import Case
 
@@ -22,35 +23,47 @@ _MOST_FILES = 20_000
 _BEGINNINGS = (b"{", b"\x80", b"}", b"(d", b"[", b"Process ")
 
 
-def take(paths: list[str]) -> tuple[Case | None, list[str]]:
-    """The case of the dumps in `paths`, None where there are none, and the paths that may hold something else.
+class Taken:
+    """The case of the dumps among some paths, None where there are none; the paths that may hold something else; and
+    whether the reading was interrupted."""
+
+    def __init__(self, case: Case | None, rest: list[str], *, interrupted: bool) -> None:
+        self.case, self.rest, self.interrupted = case, rest, interrupted
+
+
+def take(paths: list[str]) -> Taken:
+    """Find and read the dumps in `paths`. Ctrl-C ends it, with what was read until then.
 
     Raises InputError for a dump that cannot be read as what it looks like."""
     rest: list[str] = []
     recorded: list[flight_recorder.Dump] = []
     stacks: list[tuple[str, py_spy.Stack]] = []
-    for path in dict.fromkeys(paths):
-        before = len(recorded) + len(stacks)
-        directory = path != "-" and os.path.isdir(path)
-        files = _files(path) if directory else [path]
-        others = 0
-        for file in files:
-            data = _dump(file)
-            if data is None:
-                others += 1
-            else:
-                _read(file, data, recorded, stacks)
-        if len(recorded) + len(stacks) == before or (directory and others):
-            rest.append(path)
+    interrupted = False
+    try:
+        for path in dict.fromkeys(paths):
+            before = len(recorded) + len(stacks)
+            directory = path != "-" and os.path.isdir(path)
+            others = 0
+            for file in _files(path) if directory else [path]:
+                data = _dump(file)
+                if data is None:
+                    others += 1
+                else:
+                    _read(file, data, recorded, stacks)
+            if len(recorded) + len(stacks) == before or (directory and others):
+                rest.append(path)
+    except KeyboardInterrupt:
+        interrupted = True
+    case = None
     if recorded:
         from commcheck.diagnose.recorded import case_of
 
-        return case_of(tuple(recorded)), rest
-    if stacks:
+        case = case_of(tuple(recorded))
+    elif stacks:
         from commcheck.diagnose.ingest.py_spy import case_of as case_of_stacks
 
-        return case_of_stacks(tuple(stacks)), rest
-    return None, rest
+        case = case_of_stacks(tuple(stacks))
+    return Taken(case, rest, interrupted=interrupted)
 
 
 def _read(file: str, data: bytes, recorded: list[flight_recorder.Dump], stacks: list[tuple[str, py_spy.Stack]]) -> None:
@@ -71,16 +84,27 @@ def joined(dumped: Case, logs: Case) -> Case:
     return replace(dumped, lines=logs.lines, ended=ended, not_read=(*dumped.not_read, *logs.not_read))
 
 
-def case_with(dumped: Case, paths: list[str], read: Callable[[list[str]], Case]) -> Case:
-    """`dumped` with the logs in `paths` as `read` gives them. A directory of dumps need not hold a log besides."""
-    if not paths:
-        return dumped
+def with_logs(taken: Taken, read: Callable[[list[str]], Read]) -> Read:
+    """The dumps that were taken, with what `read` gives of the other paths. A directory of dumps need not hold a log
+    besides."""
+    from commcheck.cli.reading import Read
+    from commcheck.model.case import Case, Origin
+
+    dumped = taken.case
+    if taken.interrupted:
+        notes = ("interrupted: not all files were read",)
+        return Read(Case(origin=Origin.LOG) if dumped is None else dumped, notes, interrupted=True)
+    if dumped is None:
+        return read(taken.rest)
+    if not taken.rest:
+        return Read(dumped)
     try:
-        return joined(dumped, read(paths))
+        found = read(taken.rest)
     except InputError:
-        if all(os.path.isdir(path) for path in paths):
-            return dumped
+        if all(os.path.isdir(path) for path in taken.rest):
+            return Read(dumped)
         raise
+    return Read(joined(dumped, found.case), found.notes, interrupted=found.interrupted)
 
 
 def _files(directory: str) -> list[str]:

@@ -36,11 +36,14 @@ _EVERY = 1.0  # seconds between two looks at what was read so far
 _STANDARD_INPUT = "standard input"
 
 
-class Read:
-    """What the reading gave: the case, how many bytes it was made from, and whether it was interrupted."""
+_CUT = 5  # archives without an end that are named
 
-    def __init__(self, case: "Case", size: int, *, interrupted: bool) -> None:
-        self.case, self.size, self.interrupted = case, size, interrupted
+
+class Read:
+    """What the reading gave: the case, what is to be said of the reading itself, and whether it was interrupted."""
+
+    def __init__(self, case: "Case", notes: "tuple[str, ...]" = (), *, interrupted: bool = False) -> None:
+        self.case, self.notes, self.interrupted = case, notes, interrupted
 
 
 def read(paths: "list[str]", say: "Callable[[str], None]") -> Read:
@@ -60,8 +63,9 @@ def read(paths: "list[str]", say: "Callable[[str], None]") -> Read:
             else:
                 _one(reading, path, _file(path, early), early)
     except KeyboardInterrupt:
-        return Read(reading.case(), early.size, interrupted=True)
-    return Read(reading.case(), early.size, interrupted=False)
+        why = f"interrupted: this is what the first {early.size / 1e6:.1f} MB tell"
+        return Read(reading.case(), (why, *early.notes()), interrupted=True)
+    return Read(reading.case(), early.notes())
 
 
 class _Early:
@@ -73,12 +77,27 @@ class _Early:
         self._seen = 0
         self._next = time.monotonic() + _EVERY
         self._said: set[tuple[str, tuple[int, ...]]] = set()
+        self._cut: list[str] = []
+
+    def cut(self, name: str, size: int, why: str) -> None:
+        """An archive that cannot be read to its end."""
+        self._cut.append(
+            f"{name}: read as far as it goes, {size / 1e6:.1f} MB of text; then it is cut off or damaged ({why})"
+        )
+
+    def notes(self) -> "tuple[str, ...]":
+        """What is to be said of the reading."""
+        more = len(self._cut) - _CUT
+        return (*self._cut[:_CUT], *([f"{more} more archives are cut off or damaged"] if more > 0 else []))
 
     def look(self, *, quiet: bool = False) -> None:
         """After each block; `quiet`: nothing has come for a while, so a guess is better than silence."""
         begin = time.monotonic()
-        kept = self._reading.kept
-        if kept == self._seen or (begin < self._next and not quiet):
+        if begin < self._next and not quiet:
+            return
+        kept = self._reading.kept  # of all files: not to be asked for each block of each
+        if kept == self._seen:
+            self._next = begin + _EVERY
             return
         from commcheck.diagnose.match import DECIDED, judge
         from commcheck.model.diagnosis import Role
@@ -104,7 +123,7 @@ def _one(reading: "Reading", name: str, blocks: "Blocks", early: _Early) -> None
 
     source = reading.source(name)
     try:
-        for block in unpacked(name, blocks):
+        for block in unpacked(name, blocks, lambda size, why: early.cut(name, size, why)):
             source.feed(block)
             early.look()
         source.finish()

@@ -3,19 +3,23 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from commcheck.cli import dumps
 from commcheck.cli.main import main
 from commcheck.diagnose import scan
 from commcheck.diagnose.ingest import marks
@@ -167,6 +171,32 @@ def test_directories_of_compressed_logs(tmp_path: Path, capsys: pytest.CaptureFi
     assert "rank 3" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", _PACKERS)
+@pytest.mark.parametrize("damage", ["cut off", "overwritten"])
+def test_an_archive_without_its_end_is_said_to_be_one(kind: str, damage: str, tmp_path: Path) -> None:
+    data = _LOG + b"".join(b"%d %s\n" % (i, os.urandom(40).hex().encode()) for i in range(100_000))
+    packed = _PACKERS[kind](data)
+    middle = len(packed) * 2 // 3
+    (tmp_path / "job.log.packed").write_bytes(
+        packed[:middle] if damage == "cut off" else packed[:middle] + b"\xff\x00\x17" * 5000 + packed[middle:]
+    )
+    (tmp_path / "whole.log").write_bytes(_PACKERS[kind](_LOG))
+    report = _report("--format", "json", str(tmp_path))
+    assert report["diagnoses"][0]["cause"] == "device-ordinal-out-of-range"
+    (note,) = report["notes"]
+    assert note.startswith(f"{tmp_path}/job.log.packed: ")
+    assert re.search(r"as far as it goes, [1-9][\d.]* MB of text; then it is cut off or damaged \(.+\)", note)
+
+
+def _report(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "commcheck", "diagnose", *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert "rror" not in done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 # --- launchers --------------------------------------------------------------------------------------------
 
 
@@ -268,6 +298,46 @@ def test_a_live_pipe_gets_an_early_answer_and_an_interrupt_the_report() -> None:
         assert process.wait(30) == 130
     assert "device-ordinal-out-of-range" in report
     assert "interrupted" in report
+
+
+def test_an_interrupt_counts_also_where_dumps_lie_beside_the_log(tmp_path: Path) -> None:
+    call = {
+        "collective_seq_id": 1, "profiling_name": "nccl:all_reduce", "process_group": ["0", "default_pg"], "state": "started",
+        "input_sizes": [[4]], "input_dtypes": ["Float"],
+    }  # fmt: skip
+    for rank, calls in enumerate([[call], [call], []]):
+        dump = {"version": "2.10", "pg_config": {"0": {"ranks": "[0, 1, 2]"}}, "pg_status": {}, "entries": calls}
+        (tmp_path / f"nccl_trace_rank_{rank}.json").write_text(json.dumps(dump))
+    with _start("--format", "json", str(tmp_path), "-") as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert process.stdout is not None
+        process.stdin.write(_LOG.decode())
+        process.stdin.flush()
+        assert "so far" in process.stderr.readline()  # it has read the dumps, and waits for more of the log
+        process.send_signal(signal.SIGINT)
+        report = json.loads(process.stdout.read())
+        assert process.wait(30) == 130
+    assert report["notes"] == ["interrupted: this is what the first 0.0 MB tell"]
+    assert {d["cause"] for d in report["diagnoses"]} >= {"collective-missing-rank", "device-ordinal-out-of-range"}
+
+
+def test_an_interrupt_while_dumps_are_read_gives_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = {"version": "2.10", "pg_config": {"0": {"ranks": "[0, 1]"}}, "pg_status": {}, "entries": []}
+    (tmp_path / "trace_rank_0").write_text(json.dumps(dump))
+    os.mkfifo(tmp_path / "trace_rank_1")  # nobody writes to it
+    read = dumps._dump
+
+    def interrupted(path: str) -> bytes | None:
+        if path.endswith("1"):
+            raise KeyboardInterrupt  # as Python does for SIGINT
+        return read(path)
+
+    monkeypatch.setattr(dumps, "_dump", interrupted)
+    assert main(["diagnose", str(tmp_path)]) == 130
+    assert "not all files were read" in capsys.readouterr().out
 
 
 def test_quiet_says_nothing_early(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

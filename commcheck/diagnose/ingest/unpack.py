@@ -9,6 +9,8 @@ from commcheck.errors import InputError
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _LONGEST_MAGIC = 6
 BLOCK = 1 << 20
+_SLICE = 2048
+"""Bytes of zstd that are unpacked at once: the most that they can become, 64 MB, fits into memory."""
 
 
 class _Readable(io.RawIOBase):
@@ -31,8 +33,11 @@ class _Readable(io.RawIOBase):
         return size
 
 
-def unpacked(name: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The blocks of a stream, unpacked where it is compressed (gzip, zstd, bzip2, xz), also when it ends too early.
+def unpacked(
+    name: str, blocks: Iterable[bytes], cut: Callable[[int, str], None] = lambda _read, _why: None
+) -> Iterator[bytes]:
+    """The blocks of a stream, unpacked where it is compressed (gzip, zstd, bzip2, xz), also when it ends too early:
+    `cut` is then told how many bytes came out of it, and what is wrong behind them.
 
     Raises InputError, naming the stream and the remedy, where it is damaged from its beginning or no unpacker is there."""
     rest = iter(blocks)
@@ -59,6 +64,7 @@ def unpacked(name: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
             raise InputError(
                 f"{name} is compressed but damaged ({error}): give the text that it was made from"
             ) from error
+        cut(read, str(error))
 
 
 def _before(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -98,7 +104,48 @@ def _zstd(name: str, file: io.BufferedReader) -> Any:
         raise InputError(
             f"{name} is compressed (zstd): `pip install 'commcheck[zstd]'`, or `zstd -dc {name} | commcheck diagnose -`"
         ) from error
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return _Frames(zstandard.ZstdDecompressor, file)
+
+
+class _Frames:
+    """The frames of a zstd stream, one after the other. The package's own reader does not say that the last one has no
+    end."""
+
+    def __init__(self, decompressor: Callable[[], Any], file: io.BufferedReader) -> None:
+        self._decompressor, self._file = decompressor, file
+        self._packed = b""
+        self._at = 0
+        self._frame: Any = None
+        self._error: Exception | None = None
+
+    def read1(self, _size: int) -> bytes:
+        """What comes next; empty at the end. Raises EOFError where a frame is cut off."""
+        found: list[bytes] = []
+        size = 0
+        while size < BLOCK and self._error is None:
+            if self._at >= len(self._packed):
+                if size:
+                    break  # a job that still writes: what has come is not kept back
+                self._packed, self._at = self._file.read1(BLOCK), 0
+            part = self._packed[self._at : self._at + _SLICE]
+            if not part:
+                if self._frame is not None:
+                    self._error = EOFError("its last frame does not end")
+                break
+            self._frame = self._frame or self._decompressor().decompressobj()
+            try:
+                found.append(self._frame.decompress(part))
+            except _errors() as error:
+                self._error = error
+                break
+            self._at += len(part)
+            if self._frame.eof:
+                self._at -= len(self._frame.unused_data)
+                self._frame = None
+            size += len(found[-1])
+        if not size and self._error is not None:
+            raise self._error
+        return b"".join(found)
 
 
 def _errors() -> tuple[type[Exception], ...]:
