@@ -236,7 +236,7 @@ def _match(
     named = {hit.named for hit in hits if hit.named is not None}
     own = {hit.line.rank for hit in hits if hit.line.rank is not None and hit.signature.weight >= scan.GENERIC_BELOW}
     return Match(
-        symptom=symptom_at(rule, stage),
+        symptom=symptom_at(rule, stage, max(hits, key=lambda hit: hit.signature.weight).signature.symptoms),
         title=rule.title,
         confidence=round(confidence, 3),
         ranks=tuple(sorted(named or own)),
@@ -254,13 +254,15 @@ _PREFIX = {
 }
 
 
-def symptom_at(rule: Rule, stage: Stage | None) -> Symptom:
-    """Which of a rule's symptoms it is at a stage; the usual one where the stage is not known or not among them."""
+def symptom_at(rule: Rule, stage: Stage | None, shown: tuple[Symptom, ...] = ()) -> Symptom:
+    """Which of a rule's symptoms it is at a stage; the usual one where the stage is not known or not among them.
+    `shown`: those that a wording of it stands for."""
+    among = [symptom for symptom in shown if symptom in rule.symptoms] or rule.symptoms
     if stage is not None:
-        for symptom in rule.symptoms:
+        for symptom in among:
             if symptom.value.startswith(_PREFIX[stage]):
                 return symptom
-    return rule.symptoms[0]
+    return among[0]
 
 
 def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:

@@ -18,7 +18,8 @@ class Signature(Value, frozen=True):
     `pattern` is a regular expression searched in one line; `literal` is a lower-case text that every match contains
     (for the fast pass over large logs), or several such texts separated by ` | `, of which every match contains one. `source`: where the wording was read or seen (repository and file, or the
     software and version that printed it). `positive` and `negative` are a line that must match and one that must not;
-    `versions` bounds the software where that matters. `weight` is the confidence that the line alone gives, 0 to 1."""
+    `versions` bounds the software where that matters. `weight` is the confidence that the line alone gives, 0 to 1.
+    `symptoms`: what the wording itself says that it is, where that is more than its cause says, the usual first."""
 
     pattern: str
     literal: str
@@ -27,6 +28,8 @@ class Signature(Value, frozen=True):
     negative: str
     weight: float = 0.6
     versions: str = ""
+    symptom: Symptom | None = None
+    symptoms: tuple[Symptom, ...] = ()
 
 
 class Rule(Value, frozen=True):

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from commcheck.model.rule import Signature
+from commcheck.model.taxonomy import Symptom
+from commcheck.model.taxonomy import Symptom
 
 
 class Wording(NamedTuple):
@@ -15,6 +17,7 @@ class Wording(NamedTuple):
     positive: str
     negative: str
     versions: str = ""
+    symptoms: tuple[Symptom, ...] = ()
 
 
 def table(*wordings: Wording) -> dict[str, tuple[Signature, ...]]:
@@ -30,6 +33,7 @@ def table(*wordings: Wording) -> dict[str, tuple[Signature, ...]]:
                 negative=wording.negative,
                 weight=weight,
                 versions=wording.versions,
+                symptoms=wording.symptoms,
             )
             found[cause] = (*found.get(cause, ()), signature)
     return found
