@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import select
 import socket
 import struct
 import threading
@@ -12,13 +11,11 @@ import time
 import msgspec
 
 from commcheck.model.case import Outcome, Probe
+from commcheck.probe.attempts import connected
 from commcheck.probe.tcpinfo import Counted, counted
 
 CONNECT_DEADLINE = 1.3
 """Seconds for a connection. Linux sends the second SYN after 1 s (RFC 6298), so one lost packet is survived."""
-INSIST_AFTER, INSIST_WITH = 0.6, 7
-"""Seconds of silence after which so many attempts more are made beside the first: a firewall drops all of them, a link
-that loses one packet in four all nine SYNs or their answers once in 1,700 times."""
 NEXT_DEADLINE = 0.4
 """Seconds for each further address of a name: the first has had its time, and the verdict is waited for."""
 BULK_DEADLINE = 0.9
@@ -259,7 +256,7 @@ def _attempt(
     deadline: float,
 ) -> tuple[Probe, socket.socket | None]:
     try:
-        connection = _connected(family, target, deadline)
+        connection = connected(family, target, deadline)
     except TimeoutError:
         detail = f"no answer within {deadline:g} s"
         probe = _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail)
@@ -276,38 +273,6 @@ def _attempt(
     connection.settimeout(deadline)
     via = str(connection.getsockname()[0])
     return _probe(kind, address, port, Outcome.OK, begin, peer_rank, via=via), connection
-
-
-def _connected(family: int, target: tuple[object, ...], deadline: float) -> socket.socket:
-    """A connection, by the first of several attempts that gets through. Raises TimeoutError where none is answered, and
-    the OSError with which one is."""
-    end = time.monotonic() + deadline
-    with contextlib.ExitStack() as tried:
-        under_way: dict[int, socket.socket] = {}
-        waiting = select.poll()
-
-        def ask(count: int) -> None:
-            for _ in range(count):
-                attempt = tried.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                attempt.setblocking(False)
-                number = attempt.connect_ex(target)
-                if number not in (0, errno.EINPROGRESS):
-                    raise OSError(number, os.strerror(number))
-                under_way[attempt.fileno()] = attempt
-                waiting.register(attempt, select.POLLOUT)
-
-        ask(1)
-        answered = waiting.poll(1000 * min(deadline, INSIST_AFTER))
-        if not answered and deadline > INSIST_AFTER:
-            ask(INSIST_WITH)
-            answered = waiting.poll(1000 * max(0.0, end - time.monotonic()))
-        if not answered:
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        first = under_way[answered[0][0]]
-        number = first.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            raise OSError(number, os.strerror(number))
-        return first.dup()
 
 
 def _unanswered(address: str) -> bool:
