@@ -273,14 +273,25 @@ def counts(symptom: Symptom) -> tuple[tuple[FixPattern, int], ...]:
     return COUNTS[symptom]
 
 
-def frequency(symptom: Symptom, pattern: FixPattern) -> str:
-    """How often the study saw `pattern` repair `symptom`, as "31 of the study's 85 setup failures"; "" if unknown."""
-    from commcheck.catalog.symptoms import row
+def frequency(symptom: Symptom, pattern: FixPattern, framework: str = "") -> str:
+    """How often the study saw `pattern` repair `symptom`, as "31 of the study's 85 setup failures"; "" if unknown.
+
+    `framework`: one of `commcheck.catalog.symptoms.FRAMEWORKS`; its own share is added, for half of the data is
+    Horovod's and says little about the others."""
+    from commcheck.catalog.symptoms import FRAMEWORKS, row
 
     for known, count in COUNTS[symptom]:
         if known is pattern:
             what = row(symptom)
-            return f"{count} of the study's {what.faults} {what.plural}"
+            told = f"{count} of the study's {what.faults} {what.plural}"
+            if framework not in FRAMEWORKS:
+                return told
+            from commcheck.catalog.tallies import BY_FRAMEWORK
+
+            at = FRAMEWORKS.index(framework)
+            if not what.frameworks[at]:
+                return f"{told}, none of them {framework}'s"
+            return f"{told}; of {framework}'s {what.frameworks[at]}, {BY_FRAMEWORK[symptom][pattern][at]}"
     return ""
 
 

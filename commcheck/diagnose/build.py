@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commcheck import __version__
 from commcheck.diagnose.match import Judgement
+from commcheck.diagnose.timeline import first_rank, timeline
 from commcheck.model.case import Case, Origin, RankRecord
 from commcheck.model.diagnosis import SCHEMA, Connection, PairRow, Placed, PublishedRow, RankPhase, Report, WorldReport
 
@@ -21,6 +22,7 @@ def report(
     notes: tuple[str, ...] = (),
 ) -> Report:
     """The report of one case. `seconds`: how long the whole command took so far."""
+    moments = timeline(case, judgement.diagnoses)
     return Report(
         schema=SCHEMA,
         verdict=judgement.verdict,
@@ -34,6 +36,8 @@ def report(
         replay=replay,
         seconds=round(seconds, 3),
         notes=notes,
+        first=first_rank(moments),
+        timeline=moments,
     )
 
 

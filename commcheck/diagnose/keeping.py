@@ -29,10 +29,9 @@ _PIECE, _OVERLAP = 4096, 512  # of a long line: what a pattern is searched in
 
 
 class Kept(NamedTuple):
-    """A line with what its marks say of the process that wrote it."""
+    """A line, and the process that wrote it where a mark says."""
 
     line: LogLine
-    host: str
     pid: int | None
 
 
@@ -170,8 +169,9 @@ class Source:
         if not text.strip():
             return None
         rank = self.named.rank if marked.rank is None else marked.rank
-        line = LogLine(source=self.name, number=number, text=text, rank=rank, seconds=marked.seconds)
-        return Kept(line, marked.host or self.named.host, self.named.pid if marked.pid is None else marked.pid)
+        host = marked.host or self.named.host
+        line = LogLine(source=self.name, number=number, text=text, rank=rank, seconds=marked.seconds, host=host)
+        return Kept(line, self.named.pid if marked.pid is None else marked.pid)
 
     # --- training goes on ---------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ _EARLY = (Stage.BUILD, Stage.SETUP)
 _NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
 _LISTED = 5  # names of sources in one sentence
+_HOSTS = 64  # of one diagnosis
 
 
 class Reading:
@@ -56,12 +57,12 @@ class Reading:
 
     def case(self) -> Case:
         """The evidence so far."""
-        rows = [kept for source in self._sources for kept in source.lines()]
-        lines = [self._line(kept) for kept in rows]
+        kept = [(source, source.lines()) for source in self._sources]
+        lines = [self._line(one) for _, rows in kept for one in rows]
         hosts: dict[int, str] = {}
-        for line, kept in zip(lines, rows, strict=True):
+        for line in lines:
             if line.rank is not None and not hosts.get(line.rank):
-                hosts[line.rank] = kept.host
+                hosts[line.rank] = line.host
         return Case(
             origin=Origin.LOG,
             lines=tuple(lines),
@@ -76,7 +77,7 @@ class Reading:
                 *_told(
                     "no line in it tells of a failure",
                     "no line in them tells of a failure",
-                    [s.name for s in self._sources if not s.empty and not s.lines()],
+                    [source.name for source, rows in kept if not source.empty and not rows],
                 ),
             ),
         )
@@ -85,7 +86,7 @@ class Reading:
         """A line with its rank, which another line of the same process may have told."""
         if kept.line.rank is not None or kept.pid is None:
             return kept.line
-        rank = self._identities.rank(kept.host, kept.pid)
+        rank = self._identities.rank(kept.line.host, kept.pid)
         return kept.line if rank is None else replace(kept.line, rank=rank)
 
 
@@ -195,15 +196,8 @@ def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Mat
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),
-        next=_COLLECT,
     )
     return UNCLASSIFIED, match
-
-
-_COLLECT = (
-    "run again with NCCL_DEBUG=INFO (NCCL) or TORCH_DISTRIBUTED_DEBUG=DETAIL TORCH_CPP_LOG_LEVEL=INFO (PyTorch) and give all ranks' logs",
-    "run `commcheck preflight` with the job's settings: it tells setting, network and program apart",
-)
 
 
 def _weight(hits: Sequence[scan.Hit]) -> float:
@@ -227,9 +221,10 @@ def _match(
 ) -> Match:
     """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
+    follows = sure and not survived and confidence < scan.GENERIC_BELOW
     if survived:
         confidence *= 0.5  # training went on after it, so it was a warning and no failure to set up
-    elif sure and confidence < scan.GENERIC_BELOW:
+    elif follows:
         confidence *= 0.5  # timeouts and resets beside a failure that names itself are its consequences
     elif sure and confidence >= _SURE and min(map(_position, hits)) > first:
         confidence -= 0.03  # of several failures that name themselves, the first one leads
@@ -240,10 +235,17 @@ def _match(
         title=rule.title,
         confidence=round(confidence, 3),
         ranks=tuple(sorted(named or own)),
+        hosts=_hosts(hits, named),
         evidence=tuple(_evidence(hit.line) for hit in _different(hits)),
         fixes=fixes_of(rule),
-        next=_COLLECT if confidence < scan.GENERIC_BELOW else (),
+        consequence=follows,
     )
+
+
+def _hosts(hits: Sequence[scan.Hit], named: set[int]) -> tuple[str, ...]:
+    """Where the lines were written, unless they blame a rank that may be elsewhere."""
+    own = (hit for hit in hits if hit.signature.weight >= scan.GENERIC_BELOW)
+    return () if named else tuple(dict.fromkeys(hit.line.host for hit in own if hit.line.host))[:_HOSTS]
 
 
 _PREFIX = {

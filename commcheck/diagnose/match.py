@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from commcheck import registry
 from commcheck.catalog.fixes import frequency
+from commcheck.diagnose.framework import framework_of
 from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, Origin
 from commcheck.model.diagnosis import Diagnosis, Evidence, EvidenceKind, Match, Role, Verdict
@@ -57,7 +58,12 @@ def judge(case: Case, among: Iterable[Rule] | None = None) -> Judgement:
     # For a log, the log path itself says when no wording is known, with the lines that it looked at.
     if verdict is Verdict.UNHEALTHY and not named and case.origin is not Origin.LOG:
         diagnoses = (*diagnoses, _unclassified(case))
-    ask = tuple(dict.fromkeys(n for _, m in found for n in m.next))
+    if case.origin is Origin.LOG:
+        from commcheck.diagnose.asking import collect_next
+
+        ask = collect_next(case, diagnoses)
+    else:
+        ask = tuple(dict.fromkeys(n for _, m in found for n in m.next))
     return Judgement(verdict=verdict, diagnoses=diagnoses, not_evaluated=not_evaluated, next=ask)
 
 
@@ -144,11 +150,13 @@ def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, .
     for rule, match in pairs:
         for cause in rule.explains:
             explained[cause] = max(explained.get(cause, 0.0), match.confidence)
+    framework = framework_of(case)
     done = []
     for rule, match in pairs:
         above = explained.get(rule.cause, 0.0)
-        role = Role.CONSEQUENCE if above >= FLAGGED and above >= match.confidence - 0.2 else Role.ROOT
-        done.append(_diagnosis(rule, match, role))
+        follows = match.consequence or (above >= FLAGGED and above >= match.confidence - 0.2)
+        role = Role.CONSEQUENCE if follows else Role.ROOT
+        done.append(_diagnosis(rule, match, role, framework))
     return tuple(
         sorted(done, key=lambda d: (d.role is not Role.ROOT, -round(d.confidence, 2), _STAGES.index(d.stage), d.code))
     )
@@ -160,7 +168,7 @@ def stage_of(symptom: Symptom) -> Stage:
     return stages.get(symptom.value.partition("-")[0], Stage.TRAINING)
 
 
-def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
+def _diagnosis(rule: Rule, match: Match, role: Role, framework: str) -> Diagnosis:
     return Diagnosis(
         symptom=match.symptom,
         cause=rule.cause,
@@ -174,7 +182,9 @@ def _diagnosis(rule: Rule, match: Match, role: Role) -> Diagnosis:
         links=match.links,
         evidence=match.evidence,
         against=match.against,
-        fixes=tuple(replace(f, frequency=f.frequency or frequency(match.symptom, f.pattern)) for f in match.fixes),
+        fixes=tuple(
+            replace(f, frequency=f.frequency or frequency(match.symptom, f.pattern, framework)) for f in match.fixes
+        ),
     )
 
 

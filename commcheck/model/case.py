@@ -281,13 +281,14 @@ class Exit(Value, frozen=True):
 
 
 class LogLine(Value, frozen=True):
-    """A line of text. `number` counts from 1 in its source; `rank` where there is a mark."""
+    """A line of text. `number` counts from 1 in its source; `rank`, `host` and `seconds` (of its day) where a mark says."""
 
     source: str
     number: int
     text: str
     rank: int | None = None
     seconds: float | None = None
+    host: str = ""
 
 
 class RankRecord(Value, frozen=True):

@@ -81,7 +81,8 @@ class Fix(Value, frozen=True):
 
 
 class Match(Value, frozen=True):
-    """What a rule found. `symptom` overrides the rule's default where the phase decides it."""
+    """What a rule found. `symptom` overrides the rule's default where the phase decides it. `consequence`: it rests on
+    what others say of a failure that names itself elsewhere."""
 
     symptom: Symptom
     title: str
@@ -93,6 +94,7 @@ class Match(Value, frozen=True):
     against: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
     next: tuple[str, ...] = ()
+    consequence: bool = False
 
 
 class Diagnosis(Value, frozen=True):
@@ -111,6 +113,23 @@ class Diagnosis(Value, frozen=True):
     evidence: tuple[Evidence, ...] = ()
     against: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
+
+
+class Moment(Value, frozen=True):
+    """Something that a log tells of, on one rank or several, with the line of the first of them.
+
+    `seconds`: of the day, as that line's clock has it; with `exact` false it has none, and this is the last time before
+    it. `cause` and `role`: of the diagnosis that cites such a line."""
+
+    seconds: float | None
+    exact: bool
+    ranks: tuple[int, ...]
+    hosts: tuple[str, ...]
+    text: str
+    source: str
+    line: int
+    cause: str = ""
+    role: Role | None = None
 
 
 class RankPhase(Value, frozen=True):
@@ -193,3 +212,5 @@ class Report(Value, frozen=True):
     replay: str
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    first: Moment | None = None  # of the first rank that failed, where a log tells
+    timeline: tuple[Moment, ...] = field(default=())

@@ -8,6 +8,7 @@ from commcheck.model.taxonomy import Stage
 from commcheck.report.clean import one_line, wrap
 from commcheck.report.phases import PhaseSummary, bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
+from commcheck.report.text_time import time_lines
 from commcheck.report.text_world import headline, proof_lines, started_lines
 
 FULL = 2  # root diagnoses that are shown in full; the others get a line each
@@ -88,6 +89,9 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
     if report.world is not None:
         for label, text in started_lines(report.world, healthy=report.verdict is Verdict.HEALTHY):
             page.row(label, text)
+    page.blank()
+    for label, text in time_lines(report):
+        page.row(label, text)
     page.blank()
     for label, texts in (("not judged", report.not_evaluated), ("next", report.next), ("note", report.notes)):
         for text in texts[:6]:

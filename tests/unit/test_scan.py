@@ -119,7 +119,6 @@ def test_an_unknown_failure_is_called_so_with_its_unusual_lines() -> None:
     assert rule.code == "CC000"
     assert match.confidence < 0.5
     assert "flux capacitor" in match.evidence[0].text + match.evidence[1].text
-    assert match.next
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""How often the study saw each class of repair mend each symptom, per framework.
+
+Source: tallies of the labels in the released data of the TOSEM 2023 study (Liu et al., arXiv 2112.06222), as in
+`commcheck.catalog.fixes`, whose totals they sum to: a fault that carries two frameworks counts under both.
+"""
+
+from commcheck.model.taxonomy import FixPattern, Symptom
+
+P, S = FixPattern, Symptom
+
+# fmt: off
+BY_FRAMEWORK: dict[Symptom, dict[FixPattern, tuple[int, int, int, int]]] = {
+    S.BUILD_INSTALL_FAILURE: {
+        P.DEPENDENCY_VERSION: (15, 0, 0, 0), P.BUILD_CONFIGURATION: (9, 0, 0, 0), P.MISSING_DEPENDENCY: (8, 0, 0, 0),
+        P.DEPENDENCY_PATH: (6, 0, 0, 0), P.CHANGE_HARDWARE: (5, 0, 0, 0), P.COMMAND_LINE: (2, 0, 0, 0),
+        P.FRAMEWORK_VERSION: (2, 0, 0, 0),
+    },
+    S.BUILD_IMPORT_ERROR: {
+        P.DEPENDENCY_PATH: (5, 2, 0, 0), P.DEPENDENCY_VERSION: (5, 0, 0, 1), P.FRAMEWORK_VERSION: (3, 0, 1, 1),
+        P.BUILD_CONFIGURATION: (3, 0, 0, 0), P.DEVICE_CONSISTENCY: (1, 0, 0, 1),
+    },
+    S.SETUP_FAILURE: {
+        P.COMMUNICATION_CONFIGURATION: (20, 4, 7, 0), P.NETWORK_SETTING: (14, 0, 2, 0),
+        P.DEPENDENCY_VERSION: (11, 0, 1, 0), P.FRAMEWORK_VERSION: (2, 1, 3, 0), P.DEVICE_CONSISTENCY: (1, 3, 1, 0),
+        P.DEVICE_ASSIGNMENT: (2, 1, 2, 0), P.DISTRIBUTED_API_USAGE: (1, 3, 1, 0), P.MISSING_DEPENDENCY: (3, 0, 0, 0),
+        P.DEPENDENCY_PATH: (2, 0, 0, 0),
+    },
+    S.SETUP_HANG_TIMEOUT: {
+        P.COMMUNICATION_CONFIGURATION: (10, 4, 1, 0), P.NETWORK_SETTING: (4, 2, 3, 0),
+        P.DEPENDENCY_VERSION: (5, 0, 2, 0), P.DEVICE_CONSISTENCY: (4, 2, 0, 0), P.FRAMEWORK_VERSION: (0, 1, 1, 0),
+    },
+    S.SETUP_UNEXPECTED_PROTOCOL: {
+        P.DEPENDENCY_VERSION: (1, 0, 0, 0), P.NETWORK_SETTING: (1, 0, 0, 0), P.MISSING_DEPENDENCY: (1, 0, 0, 0),
+        P.COMMUNICATION_CONFIGURATION: (0, 0, 1, 0),
+    },
+    S.PREP_MODEL_LOADING_FAILURE: {
+        P.DISTRIBUTED_API_USAGE: (1, 0, 2, 0), P.FRAMEWORK_VERSION: (1, 0, 0, 1),
+    },
+    S.PREP_DATA_LOADING_FAILURE: {
+        P.DISTRIBUTED_API_USAGE: (1, 0, 0, 1),
+    },
+    S.PREP_COMMUNICATION_ERROR: {
+        P.COMMUNICATION_CONFIGURATION: (1, 0, 1, 0), P.DISTRIBUTED_API_USAGE: (1, 0, 1, 0),
+        P.FRAMEWORK_VERSION: (2, 0, 0, 0),
+    },
+    S.PREP_HANG_TIMEOUT: {
+        P.COMMUNICATION_CONFIGURATION: (1, 1, 1, 0), P.NETWORK_SETTING: (1, 0, 0, 0),
+        P.FRAMEWORK_VERSION: (1, 0, 0, 0), P.MEMORY_OR_CORE_SETTING: (1, 0, 0, 0),
+    },
+    S.PREP_DEVICE_ERROR: {
+        P.DEVICE_ASSIGNMENT: (0, 2, 2, 0),
+    },
+    S.PREP_ITERATION_FAILURE: {
+        P.COMMUNICATION_CONFIGURATION: (0, 0, 1, 0), P.DISTRIBUTED_API_USAGE: (0, 1, 0, 0),
+        P.BATCH_OR_PARTITION: (0, 1, 0, 0), P.DEVICE_ASSIGNMENT: (0, 0, 1, 0),
+    },
+    S.PREP_OTHER: {
+        P.BATCH_OR_PARTITION: (0, 2, 0, 0),
+    },
+    S.TRAIN_COMMUNICATION_ERROR: {
+        P.DISTRIBUTED_API_USAGE: (3, 0, 10, 0), P.BEHAVIOR_LOGIC: (2, 1, 1, 0),
+        P.COMMUNICATION_CONFIGURATION: (2, 0, 2, 0), P.FRAMEWORK_VERSION: (0, 0, 4, 0),
+        P.MODEL_CONSTRUCTION: (1, 0, 2, 0), P.DEPENDENCY_VERSION: (1, 1, 0, 0),
+    },
+    S.TRAIN_DEVICE_ERROR: {
+        P.DEVICE_ASSIGNMENT: (1, 3, 4, 0), P.DEPENDENCY_VERSION: (2, 2, 0, 1),
+        P.COMMUNICATION_CONFIGURATION: (2, 1, 0, 0), P.DISTRIBUTED_API_USAGE: (1, 1, 1, 0),
+        P.MEMORY_OR_CORE_SETTING: (1, 1, 0, 0), P.BEHAVIOR_LOGIC: (1, 1, 0, 0), P.MODEL_CONSTRUCTION: (0, 0, 2, 0),
+    },
+    S.TRAIN_GRAPH_EXECUTION_ERROR: {
+        P.DISTRIBUTED_API_USAGE: (2, 1, 1, 1), P.DEPENDENCY_VERSION: (2, 0, 0, 2), P.MODEL_CONSTRUCTION: (0, 2, 0, 1),
+    },
+    S.TRAIN_TENSOR_MISMATCH: {
+        P.MODEL_CONSTRUCTION: (0, 0, 1, 3), P.FRAMEWORK_VERSION: (1, 1, 0, 0), P.DISTRIBUTED_API_USAGE: (0, 0, 2, 0),
+        P.BATCH_OR_PARTITION: (0, 2, 0, 0),
+    },
+    S.TRAIN_OUT_OF_MEMORY: {
+        P.MEMORY_OR_CORE_SETTING: (4, 2, 0, 0), P.BATCH_OR_PARTITION: (2, 2, 0, 1),
+        P.DEPENDENCY_VERSION: (2, 0, 0, 0), P.DEVICE_ASSIGNMENT: (0, 2, 0, 0),
+    },
+    S.TRAIN_CHECKPOINT_UNFUNCTIONING: {
+        P.SAVE_FROM_ONE_RANK: (0, 0, 0, 17), P.BEHAVIOR_LOGIC: (1, 1, 0, 0),
+    },
+    S.TRAIN_SEGMENTATION_FAULT: {
+        P.DEPENDENCY_VERSION: (7, 0, 0, 0), P.FRAMEWORK_VERSION: (3, 0, 0, 0), P.BUILD_CONFIGURATION: (2, 0, 0, 0),
+    },
+    S.TRAIN_ATTRIBUTE_NOT_FOUND: {
+        P.FRAMEWORK_VERSION: (2, 1, 0, 0), P.DISTRIBUTED_API_USAGE: (1, 1, 1, 0),
+    },
+    S.TRAIN_MEMORY_ISSUE: {
+        P.MEMORY_OR_CORE_SETTING: (1, 1, 0, 0),
+    },
+    S.TRAIN_PATH_ERROR: {
+        P.DEVICE_CONSISTENCY: (3, 0, 0, 0),
+    },
+    S.TRAIN_NOT_IMPLEMENTED: {
+        P.DISTRIBUTED_API_USAGE: (1, 1, 0, 0), P.FRAMEWORK_VERSION: (0, 2, 0, 0),
+    },
+    S.TRAIN_OTHER_FAILURE: {
+        P.DEPENDENCY_VERSION: (1, 1, 0, 0), P.FRAMEWORK_VERSION: (1, 1, 0, 1), P.DISTRIBUTED_API_USAGE: (0, 2, 0, 0),
+    },
+    S.PERF_HANG: {
+        P.COMMUNICATION_CONFIGURATION: (6, 2, 3, 0), P.DEPENDENCY_VERSION: (5, 1, 1, 0),
+        P.BEHAVIOR_LOGIC: (1, 3, 1, 0), P.DEVICE_CONSISTENCY: (3, 1, 0, 0), P.BATCH_OR_PARTITION: (2, 0, 1, 0),
+        P.NETWORK_SETTING: (2, 0, 1, 0), P.DEVICE_ASSIGNMENT: (0, 0, 3, 0), P.MEMORY_OR_CORE_SETTING: (1, 1, 0, 0),
+        P.FRAMEWORK_VERSION: (0, 1, 1, 0),
+    },
+    S.PERF_UNEXPECTED_PARALLELIZATION: {
+        P.DEVICE_ASSIGNMENT: (3, 6, 2, 1), P.DEPENDENCY_VERSION: (5, 1, 0, 0), P.DISTRIBUTED_API_USAGE: (2, 2, 1, 0),
+        P.FRAMEWORK_VERSION: (3, 1, 0, 0), P.MODEL_CONSTRUCTION: (0, 2, 2, 0), P.BEHAVIOR_LOGIC: (2, 0, 0, 0),
+    },
+    S.PERF_LOW_EFFICIENCY: {
+        P.BATCH_OR_PARTITION: (3, 2, 1, 4), P.MODEL_CONSTRUCTION: (1, 1, 1, 2),
+        P.COMMUNICATION_CONFIGURATION: (2, 0, 2, 0), P.CHANGE_HARDWARE: (4, 0, 0, 0),
+        P.DISTRIBUTED_API_USAGE: (1, 1, 1, 0), P.FRAMEWORK_VERSION: (1, 1, 0, 0), P.DEVICE_ASSIGNMENT: (0, 1, 0, 1),
+        P.DEPENDENCY_VERSION: (0, 1, 1, 0),
+    },
+    S.PERF_UNEXPECTED_RESULT: {
+        P.DISTRIBUTED_API_USAGE: (1, 2, 0, 0), P.BEHAVIOR_LOGIC: (1, 1, 1, 0), P.MODEL_CONSTRUCTION: (0, 1, 2, 0),
+    },
+    S.PERF_NON_CONVERGENCE: {
+    },
+    S.PERF_OTHER: {
+        P.DEPENDENCY_PATH: (1, 0, 0, 0), P.BEHAVIOR_LOGIC: (1, 0, 0, 0), P.DISTRIBUTED_API_USAGE: (0, 0, 1, 0),
+    },
+}
+# fmt: on
+"""Faults in the order of `commcheck.catalog.symptoms.FRAMEWORKS`: Horovod, TensorFlow, PyTorch, Keras."""

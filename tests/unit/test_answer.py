@@ -1,0 +1,174 @@
+"""The answer to a log beside its causes: who failed first, the time-line, what to collect next, whose frequencies."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commcheck.catalog.fixes import COUNTS
+from commcheck.catalog.symptoms import FRAMEWORKS, row
+from commcheck.catalog.tallies import BY_FRAMEWORK
+from commcheck.diagnose.build import report
+from commcheck.diagnose.framework import framework_of
+from commcheck.diagnose.logs import case_from_text
+from commcheck.diagnose.match import judge
+from commcheck.model.diagnosis import Report, Role
+from commcheck.report import to_json, to_text
+
+CLOSED = "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.3]:{}"
+OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB"
+NCCL = "node-{}:77:99 [0] NCCL INFO comm 0x1 rank {} nranks 4 cudaDev 0"
+
+
+def answer(*logs: tuple[str, str]) -> Report:
+    case = case_from_text([(name, text.encode()) for name, text in logs])
+    return report(case, judge(case), command=("commcheck", "diagnose"), seconds=0.0)
+
+
+def job(*lines: str) -> Report:
+    return answer(("job.log", "\n".join(lines)))
+
+
+# --- first rank and time-line ----------------------------------------------------------------------------------
+
+
+def test_the_first_failing_rank_and_what_follows() -> None:
+    said = job(f"[rank3]: {OOM}", f"[rank0]: {CLOSED.format(1)}", f"[rank1]: {CLOSED.format(2)}")
+    assert said.first is not None
+    assert (said.first.ranks, said.first.line, said.first.cause) == ((3,), 1, "memory-exhausted")
+    assert [(m.ranks, m.role) for m in said.timeline] == [((3,), Role.ROOT), ((0, 1), Role.CONSEQUENCE)]
+    assert [d.cause for d in said.diagnoses if d.role is Role.ROOT] == ["memory-exhausted"]
+    text = to_text.render(said)
+    assert "  first       rank 3: torch.OutOfMemoryError" in text
+    assert "job.log:2, follows]" in text
+
+
+def test_ranks_in_files_of_their_own_are_ordered_by_their_clocks() -> None:
+    late, early = f"[rank0]: 2026-01-02 14:02:39,500 {CLOSED.format(1)}", f"[rank3]: 2026-01-02 14:02:09,250 {OOM}"
+    said = answer(("rank0.log", late), ("rank3.log", early))
+    assert said.first is not None
+    assert said.first.ranks == (3,)
+    assert [m.source for m in said.timeline] == ["rank3.log", "rank0.log"]
+    text = to_text.render(said)
+    assert "rank 3: 14:02:09.250 " in text
+    assert "14:02:39.500 rank 0" in text
+
+
+def test_midnight_comes_after_the_evening() -> None:
+    said = answer(
+        ("rank0.log", f"[rank0]: 2026-01-03 00:00:10 {CLOSED.format(1)}"),
+        ("rank3.log", f"[rank3]: 2026-01-02 23:59:50 {OOM}"),
+    )
+    assert [m.ranks for m in said.timeline] == [(3,), (0,)]
+
+
+def test_without_clocks_no_order_is_claimed_between_files() -> None:
+    said = answer(("rank0.log", f"[rank0]: {CLOSED.format(1)}"), ("rank3.log", f"[rank3]: {OOM}"))
+    assert said.first is None
+    assert len(said.timeline) == 2
+
+
+def test_a_line_without_a_clock_has_the_last_time_before_it() -> None:
+    said = job("[rank2]: 2026-01-02 10:00:00,000 step 5 loss 0.1 ERROR nothing", f"[rank2]: {OOM}")
+    moment = next(m for m in said.timeline if m.cause == "memory-exhausted")
+    assert (moment.seconds, moment.exact) == (36000.0, False)
+    assert "after 10:00:00 rank 2" in to_text.render(said)
+
+
+def test_hosts_are_named_where_lines_name_them() -> None:
+    said = job(NCCL.format(7, 2), "node-7:77:99 [0] NCCL WARN Cuda failure 'out of memory'")
+    moment = next(m for m in said.timeline if m.ranks == (2,))
+    assert moment.hosts == ("node-7",)
+    assert said.diagnoses[0].hosts == ("node-7",)
+
+
+def test_a_healthy_log_has_no_time_line() -> None:
+    said = job("epoch 1 loss 0.1", "epoch 2 loss 0.05", "done")
+    assert (said.timeline, said.first) == ((), None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("a.log", "rank1.log", "rank2.log")),
+            st.sampled_from((OOM, CLOSED.format(9), "Killed", "ValueError: x", "hello", "ChildFailedError:")),
+            st.none() | st.integers(0, 86399),
+            st.none() | st.integers(0, 5),
+        ),
+        max_size=25,
+    )
+)
+def test_the_time_line_holds_every_rank_that_failed_and_is_in_order(
+    rows: list[tuple[str, str, int | None, int | None]],
+) -> None:
+    logs: dict[str, list[str]] = {}
+    for name, text, second, rank in rows:
+        clock = "" if second is None else f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d} "
+        logs.setdefault(name, []).append(f"{'' if rank is None else f'[rank{rank}]: '}{clock}{text}")
+    said = answer(*((name, "\n".join(lines)) for name, lines in logs.items()))
+    assert len(said.timeline) <= 12
+    assert {(m.source, m.line) for m in said.timeline} == {(m.source, m.line) for m in set(said.timeline)}
+    if said.first is not None:
+        assert said.first in said.timeline
+    json.loads(to_json.render(said))
+    to_text.render(said)
+
+
+# --- what to collect next --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        ((f"[rank0]: {CLOSED.format(1)}",), "the rank that ended first"),
+        (
+            ("torch.distributed.elastic.multiprocessing.errors.ChildFailedError:", "  exitcode  : 1 (pid: 7)"),
+            "--redirects 3",
+        ),
+        (("torch.distributed.DistBackendError: NCCL error in: x.cpp:1, unhandled system error",), "NCCL_DEBUG=INFO"),
+        (("[rank0]: FATAL: the flux capacitor is empty",), "TORCH_DISTRIBUTED_DEBUG=DETAIL"),
+        (("horovod: FATAL: the flux capacitor is empty",), "HOROVOD_LOG_LEVEL"),
+    ],
+)
+def test_one_thing_is_asked_for_where_the_log_does_not_decide(lines: tuple[str, ...], wanted: str) -> None:
+    said = job(*lines)
+    assert len(said.next) == 1
+    assert wanted in said.next[0]
+
+
+def test_nothing_is_asked_for_where_the_log_decides() -> None:
+    assert job(f"[rank3]: {OOM}").next == ()
+
+
+# --- frequencies -----------------------------------------------------------------------------------------------
+
+
+def test_the_tallies_of_frameworks_agree_with_those_of_all() -> None:
+    for symptom, patterns in COUNTS.items():
+        assert list(BY_FRAMEWORK[symptom]) == [pattern for pattern, _ in patterns]
+        for pattern, total in patterns:
+            shares = BY_FRAMEWORK[symptom][pattern]
+            assert max(shares) <= total <= sum(shares)
+            assert all(share <= faults for share, faults in zip(shares, row(symptom).frameworks, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("line", "framework"),
+    [
+        ("[rank0]: torch.distributed.DistStoreError: Timed out", "PyTorch"),
+        ("horovod.common.exceptions.HorovodInternalError: x", "Horovod"),
+        ("tensorflow.python.framework.errors_impl.UnavailableError: Socket closed", "TensorFlow"),
+        ('File "/x/keras/engine/training.py", line 3, in fit: ValueError: x', "Keras"),
+    ],
+)
+def test_the_framework_is_read_from_the_lines(line: str, framework: str) -> None:
+    assert framework in FRAMEWORKS
+    assert framework_of(case_from_text([("job.log", f"{line}\nRuntimeError: x".encode())])) == framework
+
+
+def test_a_fix_says_how_often_it_helped_the_users_of_the_same_framework() -> None:
+    said = job(
+        "[rank1]: torch.distributed.DistStoreError: Timed out after 7 seconds waiting for clients. 1/2 clients joined."
+    )
+    assert any("; of PyTorch's 8, " in fix.frequency for fix in said.diagnoses[0].fixes)
