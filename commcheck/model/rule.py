@@ -28,7 +28,6 @@ class Signature(Value, frozen=True):
     negative: str
     weight: float = 0.6
     versions: str = ""
-    symptom: Symptom | None = None
     symptoms: tuple[Symptom, ...] = ()
 
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from commcheck.model.rule import Signature
 from commcheck.model.taxonomy import Symptom
-from commcheck.model.taxonomy import Symptom
 
 
 class Wording(NamedTuple):
