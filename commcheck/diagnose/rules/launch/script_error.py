@@ -22,7 +22,7 @@ from commcheck.diagnose.view import evidence, names
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
-from commcheck.model.rule import Rule, Signature
+from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 _OF_OURS = ("NameNotResolvedError",)
@@ -100,68 +100,11 @@ RULE = Rule(
         Symptom.PREP_DATA_LOADING_FAILURE,
         Symptom.PREP_ITERATION_FAILURE,
         Symptom.SETUP_FAILURE,
+        Symptom.PERF_NON_CONVERGENCE,
     ),
     fixes=(
         (FixPattern.BEHAVIOR_LOGIC, "Mend what the first traceback of the first failing rank names."),
         (FixPattern.COMMAND_LINE, "Check the arguments and paths that the program was given."),
-    ),
-    signatures=(
-        Signature(
-            pattern=r"^(?:.*?\s)?(?:\w+\.)*(?:KeyError|IndexError|NameError|UnboundLocalError|ZeroDivisionError|SyntaxError|IndentationError|FileNotFoundError|NotADirectoryError|IsADirectoryError|PermissionError|UnicodeDecodeError|JSONDecodeError|RecursionError)(?!: '(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT|NODE_RANK|GROUP_RANK|SLURM_\w+|OMPI_\w+)'): ?\S",
-            literal="error: ",
-            source="Python: exceptions that no communication library raises",
-            positive="KeyError: 'labels'",
-            negative="KeyError: 'RANK'",
-            weight=0.6,
-        ),
-        Signature(
-            pattern=r"^(?:.*?\s)?(?:TypeError|AttributeError|ValueError|AssertionError|NotImplementedError|OverflowError)(?:: \S|$)",
-            literal="error",
-            source="Python: exceptions that a communication library seldom raises",
-            positive="AttributeError: 'NoneType' object has no attribute 'shape'",
-            negative="no error",
-            weight=0.5,
-        ),
-        Signature(
-            pattern=r"mat1 and mat2 shapes cannot be multiplied|size mismatch for \S+: copying a param|Error\(s\) in loading state_dict|The size of tensor a \(\d+\) must match|Expected input batch_size|shape '\[.*\]' is invalid for input of size|element 0 of tensors does not require grad|one of the variables needed for gradient computation has been modified",
-            literal="cannot be multiplied | copying a param | in loading state_dict | the size of tensor a | expected input batch_size | is invalid for input of size | does not require grad | needed for gradient computation",
-            source="pytorch: shape and autograd checks within one rank",
-            positive="RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x5 and 7x2)",
-            negative="the shapes match",
-            weight=0.66,
-        ),
-        Signature(
-            pattern=r"^(?:.*?\s)?(?:Runtime|OS|IO|System)(?:Error|Exit): \S",
-            literal="error: | exit: ",
-            source="Python: exceptions that may come from anything",
-            positive="RuntimeError: something went wrong",
-            negative="no RuntimeError",
-            weight=0.4,
-        ),
-        Signature(
-            pattern=r"Caught \w+(?:Error|Exception) in (?:DataLoader worker process|replica) \d+",
-            literal="caught ",
-            source="pytorch: torch/_utils.py, ExceptionWrapper",
-            positive="Caught KeyError in DataLoader worker process 3.",
-            negative="Caught up in DataLoader",
-            weight=0.55,
-        ),
-        Signature(
-            pattern=r"^\S+\.py: error: (?!unrecognized arguments: .*--local)",
-            literal=".py: error: ",
-            source="Python: argparse",
-            positive="train.py: error: the following arguments are required: --data",
-            negative="train.py: error: unrecognized arguments: --local-rank=3",
-            weight=0.6,
-        ),
-        Signature(
-            pattern=r"can't open file '[^']*': \[Errno 2\]",
-            literal="can't open file",
-            source="Python: the script is not there on this host",
-            positive="python: can't open file '/opt/job/train.py': [Errno 2] No such file or directory",
-            negative="opened the file",
-            weight=0.55,
-        ),
     ),
     match=match,
     explains=(*FOLLOWS, *PEERS_SEE),
