@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from commcheck.model.diagnosis import Report, Verdict
 
-FORMATS = ("text", "json", "junit")
+FORMATS = ("text", "json", "junit", "html")
 
 # By the verdict's value: --help of a verb needs this module, and not the model.
 _EXIT = {"healthy": 0, "unhealthy": 1, "inconclusive": 3}
@@ -89,6 +89,11 @@ def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO") ->
         from commcheck.report.to_json import render
     elif form == "junit":
         from commcheck.report.to_junit import render
+    elif form == "html":
+        from commcheck.cli.context import around
+        from commcheck.report.to_html import render as render_page
+
+        return render_page(report, around(report))
     else:
         from commcheck.report.to_text import render as render_text
 

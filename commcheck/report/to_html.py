@@ -1,0 +1,145 @@
+"""The report as one page that opens without a network: no script, no font, no picture from elsewhere.
+
+Everything that a log or a host has said is escaped by the template engine; the template is `page.html.j2`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import jinja2
+
+from commcheck.catalog.symptoms import row
+from commcheck.model.base import ranks_text
+from commcheck.model.diagnosis import Diagnosis, Evidence, Moment, Report, Role, Verdict
+from commcheck.report.clean import one_line, visible
+from commcheck.report.phases import bad_text, summarize
+from commcheck.report.text_fix import fix_lines, slot_names
+from commcheck.report.text_time import when
+from commcheck.report.text_world import headline, proof_lines, started_lines
+from commcheck.report.to_text import confidence_words
+
+Context = Mapping[tuple[str, int], tuple[tuple[int, str], ...]]
+"""By source and line number: the lines around it, each with its number."""
+
+_WIDTH, _LEFT, _LANE = 960, 150, 26  # of the picture, in its own units
+_MOST_ROWS = 200  # of a table
+
+
+class Mark(NamedTuple):
+    """A moment in the picture."""
+
+    x: float
+    y: int
+    moment: Moment
+    when: str
+    kind: str
+
+
+class Lane(NamedTuple):
+    """The moments of the same ranks, one under the other."""
+
+    name: str
+    y: int
+
+
+class Picture(NamedTuple):
+    """The time-line, drawn: where nothing is known of the time, by order."""
+
+    lanes: tuple[Lane, ...]
+    marks: tuple[Mark, ...]
+    height: int
+    begin: str
+    end: str
+
+
+def render(report: Report, context: Context | None = None) -> str:
+    """The page, as text that ends with a newline."""
+    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(
+        visible=visible, line=one_line, ranks=ranks_text, sure=confidence_words, when=when, symptom=_symptom
+    )
+    roots = [d for d in report.diagnoses if d.role is Role.ROOT]
+    names = slot_names(report.world)
+    world = report.world
+    return (
+        environment.get_template("page.html.j2").render(
+            report=report,
+            headline=headline(report),
+            roots=roots,
+            consequences=[d for d in report.diagnoses if d.role is not Role.ROOT],
+            alike=_alike,
+            around=lambda e: () if e.line is None else (context or {}).get((e.source, e.line), ()),
+            fix_lines=lambda fix: fix_lines(fix, names),
+            where=_where,
+            picture=_picture(report.timeline),
+            phases=[(p, bad_text(p)) for p in summarize(report.phases)],
+            proof=proof_lines(world) if world is not None and report.verdict is not Verdict.UNHEALTHY else (),
+            started=started_lines(world, healthy=report.verdict is Verdict.HEALTHY) if world is not None else (),
+            rows=_MOST_ROWS,
+            width=_WIDTH,
+            left=_LEFT,
+        )
+        + "\n"
+    )
+
+
+def _symptom(diagnosis: Diagnosis) -> str:
+    return row(diagnosis.symptom).definition
+
+
+def _alike(pieces: tuple[Evidence, ...]) -> list[tuple[Evidence, tuple[int, ...]]]:
+    """What several ranks show alike, once."""
+    found: dict[tuple[object, ...], tuple[Evidence, list[int]]] = {}
+    for piece in pieces:
+        key = (piece.kind, piece.text, piece.source, piece.line)
+        found.setdefault(key, (piece, []))[1].extend(() if piece.rank is None else (piece.rank,))
+    return [(piece, tuple(ranks)) for piece, ranks in found.values()]
+
+
+def _where(diagnosis: Diagnosis) -> str:
+    links = ", ".join(
+        f"{k.source} to {k.target}{'' if k.port is None else f' port {k.port}'}" for k in diagnosis.links[:6]
+    )
+    hosts = ", ".join(diagnosis.hosts[:6])
+    return "; ".join(filter(None, (ranks_text(diagnosis.ranks), hosts, links)))
+
+
+def _picture(moments: tuple[Moment, ...]) -> Picture | None:
+    """Lanes of ranks, time to the right; None where there is nothing to compare."""
+    if len(moments) < 2:
+        return None
+    lanes: dict[str, Lane] = {}
+    for moment in moments:
+        name = ranks_text(moment.ranks) or "rank not known"
+        lanes.setdefault(name, Lane(name, 20 + _LANE * len(lanes)))
+    timed = all(m.seconds is not None for m in moments)
+    times = _running([m.seconds or 0.0 for m in moments]) if timed else [float(n) for n in range(len(moments))]
+    span = (max(times) - min(times)) or 1.0
+    marks = tuple(
+        Mark(
+            x=round(_LEFT + 20 + (time - min(times)) / span * (_WIDTH - _LEFT - 40), 1),
+            y=lanes[ranks_text(moment.ranks) or "rank not known"].y,
+            moment=moment,
+            when=when(moment),
+            kind="none" if moment.role is None else moment.role.value,
+        )
+        for moment, time in zip(moments, times, strict=True)
+    )
+    begin, end = (when(moments[0]), when(moments[-1])) if timed else ("first", "last (the times are not known)")
+    return Picture(tuple(lanes.values()), marks, 20 + _LANE * len(lanes) + 14, begin, end)
+
+
+def _running(times: list[float]) -> list[float]:
+    """Times of day in their order, past midnight too."""
+    day, found = 0.0, [times[0]]
+    for before, now in pairwise(times):
+        day += 86_400.0 if now < before - 43_200 else 0.0
+        found.append(now + day)
+    return found
