@@ -21,6 +21,8 @@ from commcheck.diagnose.consequences import PEERS_SEE
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
+_IMPORT = (Symptom.BUILD_IMPORT_ERROR,)
+
 RULE = Rule(
     cause="library-missing",
     code="CC911",
@@ -36,12 +38,14 @@ RULE = Rule(
     ),
     signatures=(
         Signature(
-            pattern=r"[\w.+-]+\.so(?:\.\d+)*: cannot open shared object file",
+            # What a library says that tries whether another one is there is no failure.
+            pattern=r"^(?!.*dlerror)(?!.*NCCL INFO)(?!.*libnccl-(?:net|tuner|profiler|env)).*?\.so(?:\.\d+)*: cannot open shared object file",
             literal="cannot open shared object file",
             source="glibc: elf/dl-load.c",
             positive="ImportError: libcudnn.so.8: cannot open shared object file: No such file or directory",
-            negative="opened shared object file",
+            negative="NCCL INFO NET/Plugin : dlerror=libnccl-net.so: cannot open shared object file: No such file or directory",
             weight=0.85,
+            symptoms=_IMPORT,
         ),
         Signature(
             pattern=r"(?:ModuleNotFoundError|ImportError): No module named '?[\w.]+",
@@ -50,6 +54,7 @@ RULE = Rule(
             positive="ModuleNotFoundError: No module named 'deepspeed'",
             negative="module named 'x' loaded",
             weight=0.8,
+            symptoms=_IMPORT,
         ),
         Signature(
             pattern=r"Failed to open lib(?:ibverbs|mlx5|cuda|nvidia-ml)\S*",
@@ -60,16 +65,27 @@ RULE = Rule(
             weight=0.25,
         ),
         Signature(
-            pattern=r"[Cc]ould not load (?:dynamic )?library '?lib\w+",
-            literal="could not load",
-            source="tensorflow: tsl/platform/default/dso_loader.cc; horovod",
-            positive="Could not load dynamic library 'libnccl.so.2'; dlerror: libnccl.so.2: not found",
-            negative="could not load the checkpoint",
+            pattern=r"^(?!.*dlerror).*[Cc]ould not load (?:dynamic )?library '?lib\w+|'lib\w+\.so\S*' not found in library path",
+            literal="could not load dynamic lib | could not load lib | not found in library path",
+            source="cuDNN; torch7",
+            positive="Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: No such file or directory",
+            negative="Could not load dynamic library 'libnvinfer.so.7'; dlerror: libnvinfer.so.7: not found",
             weight=0.75,
+            symptoms=_IMPORT,
+        ),
+        Signature(
+            pattern=r"Could not load dynamic library '?lib\w+.*dlerror",
+            literal="could not load dynamic lib",
+            source="tensorflow: dso_loader.cc (it goes on without it)",
+            positive="Could not load dynamic library 'libnccl.so.2'; dlerror: libnccl.so.2: not found",
+            negative="Could not load library libcudnn_ops_infer.so.8.",
+            weight=0.35,
+            symptoms=_IMPORT,
         ),
         Signature(
             pattern=r"ImportError: cannot import name '?\w+'? from",
             literal="cannot import name",
+            symptoms=_IMPORT,
             source="Python import machinery (another version, or a part that was not built)",
             positive="ImportError: cannot import name 'FusedAdam' from 'apex.optimizers' (/opt/x/apex/__init__.py)",
             negative="import name resolved",

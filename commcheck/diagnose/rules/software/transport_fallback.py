@@ -43,7 +43,7 @@ RULE = Rule(
             source="nccl: src/transport/net_ib (normal on hosts without such cards)",
             positive="trainer-a:41:41 [0] NCCL INFO NET/IB : No device found.",
             negative="NET/IB : Using [0]mlx5_0:1/IB",
-            weight=0.45,
+            weight=0.28,
         ),
         Signature(
             pattern=r"Using network Socket\b",
@@ -51,7 +51,7 @@ RULE = Rule(
             source="nccl: src/plugin/net.cc (normal on hosts without such cards)",
             positive="trainer-a:41:41 [0] NCCL INFO Using network Socket",
             negative="Using network IB",
-            weight=0.3,
+            weight=0.26,
         ),
         Signature(
             pattern="GPU Direct RDMA Disabled for HCA",
@@ -59,7 +59,7 @@ RULE = Rule(
             source="nccl: src/transport/net.cc",
             positive="NCCL INFO NET/IB : GPU Direct RDMA Disabled for HCA 0 mlx5_0",
             negative="GPU Direct RDMA Enabled for HCA 0",
-            weight=0.5,
+            weight=0.28,
         ),
         Signature(
             pattern='Missing "?(?:iommu=pt|HSA_FORCE_FINE_GRAIN_PCIE=1)"?',

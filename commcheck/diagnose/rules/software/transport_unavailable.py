@@ -99,16 +99,8 @@ RULE = Rule(
             weight=0.7,
         ),
         Signature(
-            pattern="NET/IB ?: Got completion from peer .* with (?:error|status)",
-            literal="got completion from peer",
-            source="nccl: src/transport/net_ib (error 12: no answer from the other end; 5: flushed after an earlier error)",
-            positive="NCCL WARN NET/IB : Got completion from peer 10.9.0.2<43210> with error 12, opcode 0, len 0, vendor err 129",
-            negative="Got completion",
-            weight=0.68,
-        ),
-        Signature(
             pattern=r"NET/IB ?: \S+ (?:Got )?async (?:fatal )?event",
-            literal="async ",
+            literal="async event | async fatal event",
             source="nccl: src/transport/net_ib",
             positive="NCCL WARN NET/IB : mlx5_0:1 Got async event : port error",
             negative="async events on",
@@ -124,7 +116,7 @@ RULE = Rule(
         ),
         Signature(
             pattern="Failed to initialize (?:any )?NET plugin|NET/Plugin: .*(?:incompatible|failed to (?:load|init))",
-            literal="net plugin | net/plugin",
+            literal="initialize any net plugin | initialize net plugin | incompatible | failed to load | failed to init",
             source="nccl: src/plugin/net.cc",
             positive="NCCL WARN Failed to initialize any NET plugin",
             negative="NET/Plugin: Using internal network plugin.",
@@ -132,7 +124,7 @@ RULE = Rule(
         ),
         Signature(
             pattern="NET/IB ?: (?:Unable to open device|Attempted to connect incompatible devices)",
-            literal="net/ib",
+            literal="unable to open device | attempted to connect inc",
             source="nccl: src/transport/net_ib",
             positive="NCCL WARN NET/IB : Unable to open device mlx5_1",
             negative="NET/IB : Using [0]mlx5_0:1/IB",

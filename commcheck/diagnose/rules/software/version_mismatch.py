@@ -115,6 +115,7 @@ RULE = Rule(
             positive="ImportError: /opt/x/libtorch_cuda.so: undefined symbol: ncclCommWindowRegister",
             negative="symbol defined",
             weight=0.85,
+            symptoms=(Symptom.BUILD_IMPORT_ERROR,),
         ),
         Signature(
             pattern=r"undefined symbol:? ?\S+",
@@ -123,13 +124,15 @@ RULE = Rule(
             positive="ImportError: /opt/x/ext.so: undefined symbol: some_function",
             negative="symbol defined",
             weight=0.55,
+            symptoms=(Symptom.BUILD_IMPORT_ERROR,),
         ),
         Signature(
             pattern=r"version `?(?:GLIBC|GLIBCXX|CXXABI)_[\d.]+'? not found",
-            literal=" not found",
+            literal="version `glib | version `cxxabi | version glib | version cxxabi",
             source="glibc: dl-version.c",
             positive="/lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by /opt/x/ext.so)",
             negative="version 3 not found",
+            symptoms=(Symptom.BUILD_IMPORT_ERROR,),
             weight=0.85,
         ),
         Signature(
@@ -154,6 +157,7 @@ RULE = Rule(
             source="pytorch: torch/utils/cpp_extension.py",
             positive="RuntimeError: The detected CUDA version (11.2) mismatches the version that was used to compile PyTorch (12.1).",
             negative="the CUDA version matches",
+            symptoms=(Symptom.BUILD_INSTALL_FAILURE,),
             weight=0.8,
         ),
         Signature(
