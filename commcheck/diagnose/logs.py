@@ -152,14 +152,18 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
 def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """The hits without those that another hit explains.
 
-    An exception that some cause's wording describes is no fault of the script; an abort after the watchdog's verdict
-    is the watchdog's own doing."""
-    described = {(h.line.source, h.line.number) for h in hits if h.cause != _SCRIPT}
+    An exception that another wording of some cause describes is no fault of the script; an abort after the watchdog's
+    verdict is the watchdog's own doing."""
+    described: dict[tuple[str, int], set[str]] = {}
+    for hit in hits:
+        if hit.cause != _SCRIPT:
+            described.setdefault((hit.line.source, hit.line.number), set()).add(hit.signature.pattern)
     watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
     kept = []
     for hit in hits:
         generic = hit.signature.weight < scan.GENERIC_BELOW
-        if hit.cause == _SCRIPT and (hit.line.source, hit.line.number) in described and not _summary(hit):
+        others = described.get((hit.line.source, hit.line.number), set()) - {hit.signature.pattern}
+        if hit.cause == _SCRIPT and others and not _summary(hit):
             continue
         if watchdog and generic and hit.cause == "rank-crashed":
             continue
