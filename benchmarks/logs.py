@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import biglog  # noqa: E402
 
-from commcheck.diagnose import scan  # noqa: E402
+from commcheck.diagnose import index  # noqa: E402
 
 COMMCHECK = (sys.executable, "-m", "commcheck", "diagnose", "--no-color")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -84,7 +84,7 @@ def large(folder: Path, megabytes: int, rounds: int) -> bool:
     log, literals = folder / "job.log", folder / "literals"
     with log.open("wb") as file:
         size = biglog.write(file, megabytes << 20) / 1e6
-    words = sorted({text for entry in scan.entries() for text in entry.signature.literal.split(" | ")})
+    words = sorted({text for entry in index.entries() for text in entry.signature.literal.split(" | ")})
     literals.write_text("\n".join(words) + "\n", encoding="utf-8")
     name, command = searcher(literals)
     print(f"\n{size:.0f} MB of {biglog.RANKS} ranks, {len(words)} literals, medians of {rounds} rounds in turns")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from commcheck.diagnose import scan
+from commcheck.diagnose import index, scan
 from commcheck.model.case import Case, LogLine, RankError, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import STAGE_OF
@@ -57,7 +57,7 @@ def named(case: Case) -> tuple[tuple[Rule, Match], ...]:
     for hit in scan.scan(lines) if lines else ():
         if hit.cause != _SCRIPT and hit.signature.weight >= SPEAKS_FOR_ITSELF:
             best.setdefault(hit.cause, []).append(hit)
-    rules = scan.rules()
+    rules = index.rules()
     found = [(rules[cause], _match(case, rules[cause], hits)) for cause, hits in best.items() if cause in rules]
     return tuple(sorted(found, key=lambda pair: (-pair[1].confidence, pair[0].code)))
 

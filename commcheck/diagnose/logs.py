@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, scan
+from commcheck.diagnose import crosscheck, index, scan
 from commcheck.diagnose.ingest import marks
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -121,7 +121,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     by_cause: dict[str, list[scan.Hit]] = {}
     for hit in hits:
         by_cause.setdefault(hit.cause, []).append(hit)
-    known = scan.rules()
+    known = index.rules()
     progress = scan.last_progress(lines)
     survived = {
         cause

@@ -4,15 +4,16 @@ A rule that crashes is a fault of ours: it is listed as not evaluated and never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
 from commcheck import registry
 from commcheck.catalog.fixes import frequency
+from commcheck.diagnose import index
 from commcheck.diagnose.framework import framework_of
 from commcheck.model.base import Value
-from commcheck.model.case import Case, Ended, Origin
+from commcheck.model.case import Case, Ended, Origin, RankRecord
 from commcheck.model.diagnosis import Diagnosis, Evidence, EvidenceKind, Match, Role, Verdict
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -24,7 +25,6 @@ DECIDED = 0.75
 """Confidence from which a root diagnosis ends the watch: waiting longer would not change it."""
 WORDS_ALONE = 0.6
 """Confidence that the words of a world's ranks give at most, where its structured evidence could give more."""
-_RULES = "commcheck.diagnose.rules"
 _STATIC = ("environment", "interfaces", "limits")
 _STAGES = tuple(Stage)
 
@@ -38,20 +38,20 @@ class Judgement(Value, frozen=True):
     next: tuple[str, ...] = ()
 
 
-def static_rules() -> tuple[Rule, ...]:
+def static_rules() -> tuple[index.Listed, ...]:
     """The rules that settings and host facts alone can meet: what `commcheck lint` judges, and all that it imports."""
-    found = (r for folder in _STATIC for r in registry.exported(f"{_RULES}.{folder}", "RULE", Rule))
-    return tuple(sorted(found, key=lambda r: r.code))
+    folders = (f"{index.RULES}.{folder}" for folder in _STATIC)
+    return index.by_code(pair for folder in folders for pair in registry.exporting(folder, "RULE", Rule))
 
 
 def rules() -> tuple[Rule, ...]:
-    """All rules, by code."""
-    return tuple(sorted(registry.exported(_RULES, "RULE", Rule), key=lambda r: r.code))
+    """All rules, by code, and imported."""
+    return tuple(listed.rule() for listed in index.index().rules)
 
 
-def judge(case: Case, among: Iterable[Rule] | None = None) -> Judgement:
+def judge(case: Case, among: Sequence[index.Listed] | None = None) -> Judgement:
     """Diagnose a case. Pure: the same case gives the same judgement."""
-    found, not_evaluated = matches(case, rules() if among is None else tuple(among))
+    found, not_evaluated = matches(case, index.index().rules if among is None else among)
     diagnoses = order(found, case)
     verdict = _verdict(case, diagnoses)
     named = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
@@ -69,23 +69,26 @@ def judge(case: Case, among: Iterable[Rule] | None = None) -> Judgement:
 
 def decided(case: Case) -> bool:
     """Whether the evidence so far names a root cause surely enough to stop waiting."""
-    found, _ = matches(case, rules())
+    found, _ = matches(case, index.index().rules)
     return any(d.role is Role.ROOT and d.confidence >= DECIDED for d in order(found, case))
 
 
-def matches(case: Case, among: tuple[Rule, ...]) -> tuple[tuple[tuple[Rule, Match], ...], tuple[str, ...]]:
-    """All matches, and why some rules could not be evaluated."""
+def matches(case: Case, among: Sequence[index.Listed]) -> tuple[tuple[tuple[Rule, Match], ...], tuple[str, ...]]:
+    """All matches, and why some rules could not be evaluated. Only rules whose needs are met are imported."""
     found: list[tuple[Rule, Match]] = []
     skipped: list[str] = list(case.not_read)
     unmet: dict[str, int] = {}
-    for rule in among:
-        if rule.match is None:
+    present = _present(case)
+    for listed in among:
+        if not listed.judges:
             continue
-        missing = [n for n in rule.needs if not _has(case, n)]
+        missing = [need for need in listed.needs if need not in present]
         if missing:
             for need in missing:
                 unmet[need] = unmet.get(need, 0) + 1
             continue
+        rule = listed.rule()
+        assert rule.match is not None
         try:
             match = rule.match(case)
         except Exception as e:
@@ -105,17 +108,21 @@ _NEEDS = {
 }
 
 
-def _has(case: Case, need: str) -> bool:
+def _present(case: Case) -> frozenset[str]:
+    """The needs that a case meets. Ranks that are known by name alone, as a log knows them, are none to judge."""
+    ranks = any(r != RankRecord(slot=r.slot, rank=r.rank, world_size=None, host=r.host) for r in case.ranks)
     present = {
-        "ranks": bool(case.ranks),
+        "ranks": ranks,
         "hosts": bool(case.hosts),
-        "environment": bool(case.environment) or bool(case.ranks),
+        "environment": bool(case.environment) or ranks,
         "lines": bool(case.lines),
     }
-    return present[need]
+    return frozenset(need for need, there in present.items() if there)
 
 
-def _with_errors(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> list[tuple[Rule, Match]]:
+def _with_errors(
+    case: Case, found: list[tuple[Rule, Match]], among: Sequence[index.Listed]
+) -> list[tuple[Rule, Match]]:
     """Add the causes that the exceptions of ranks name, where no rule has found them in the rest of the evidence."""
     if not any(r.error for r in case.ranks):
         return found
@@ -125,7 +132,9 @@ def _with_errors(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule,
     return [*found, *((rule, match) for rule, match in named(case) if rule.cause in known)]
 
 
-def _with_lines(case: Case, found: list[tuple[Rule, Match]], among: tuple[Rule, ...]) -> tuple[tuple[Rule, Match], ...]:
+def _with_lines(
+    case: Case, found: list[tuple[Rule, Match]], among: Sequence[index.Listed]
+) -> tuple[tuple[Rule, Match], ...]:
     """Add what the text says: all there is for a log; beside structured evidence only where that found
     nothing. What a world that came to its end has printed on the way is advice, not evidence."""
     if case.origin is not Origin.LOG and (

@@ -9,29 +9,19 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
-from commcheck.diagnose import crosscheck, progress
+from commcheck.diagnose import crosscheck, index, progress
+from commcheck.diagnose.index import Entry
 from commcheck.diagnose.ingest import advice, marks
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
-from commcheck.model.rule import Rule, Signature
+from commcheck.model.rule import Signature
 from commcheck.model.taxonomy import Stage
-from commcheck.registry import exported
-
-RULES = "commcheck.diagnose.rules"
-SIGNATURES = "commcheck.diagnose.signatures"
 
 # A line this long is searched around its literals only, so that no pattern can take long on it.
 _WINDOW = 4096
 
 # Below this weight a wording is shared by many causes: a peer's view of a failure elsewhere, or a launcher's summary.
 GENERIC_BELOW = 0.5
-
-
-class Entry(NamedTuple):
-    """A signature and the cause that it shows."""
-
-    cause: str
-    signature: Signature
 
 
 class Hit(NamedTuple):
@@ -110,22 +100,6 @@ _STAGE_WORDS = (
 
 
 @cache
-def rules() -> dict[str, Rule]:
-    """Every rule, by cause."""
-    return {rule.cause: rule for rule in exported(RULES, "RULE", Rule)}
-
-
-@cache
-def entries() -> tuple[Entry, ...]:
-    """Every signature: the rules' own, then those kept apart."""
-    found = [Entry(rule.cause, signature) for rule in rules().values() for signature in rule.signatures]
-    for table in exported(SIGNATURES, "SIGNATURES", dict):
-        for cause, signatures in table.items():
-            found.extend(Entry(cause, signature) for signature in signatures)
-    return tuple(found)
-
-
-@cache
 def prefilter() -> Prefilter:
     """The literals of all signatures, then the words of comparisons, trouble, stages and identities (see `interest`)."""
     signatures = (literal for literal, _ in _literals())
@@ -138,7 +112,9 @@ def _literals() -> tuple[tuple[str, int], ...]:
     """Each literal with the number of its entry. A signature may give several, separated by " | ", of which every
     match contains one."""
     return tuple(
-        (literal, number) for number, entry in enumerate(entries()) for literal in entry.signature.literal.split(" | ")
+        (literal, number)
+        for number, entry in enumerate(index.entries())
+        for literal in entry.signature.literal.split(" | ")
     )
 
 
@@ -199,7 +175,7 @@ def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
 
 def _hits(line: LogLine, numbers: frozenset[int], *, first: bool = False) -> list[Hit]:
     """The signatures that match one line with these literals; with `first`, one of them."""
-    table, hits = entries(), []
+    table, hits = index.entries(), []
     for number in _entries_of(numbers):
         hit = _hit(table[number], line)
         if hit is not None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from commcheck.diagnose import progress, scan
+from commcheck.diagnose import index, progress, scan
 from commcheck.diagnose.ingest import advice, marks
 from commcheck.diagnose.ingest.redact import redact
 from commcheck.model.rule import Signature
 
 _LONGEST = 4096  # what commcheck.diagnose.keeping cuts long lines into
 _BOUND = 0.5  # seconds of processor for one text; what takes cubic time takes minutes
-_SIGNATURES = {entry.signature.pattern: entry.signature for entry in scan.entries()}
+_SIGNATURES = {entry.signature.pattern: entry.signature for entry in index.entries()}
 
 
 def _awkward(signature: Signature) -> list[str]:

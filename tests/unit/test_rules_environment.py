@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commcheck import registry
 from commcheck.catalog.env import known
-from commcheck.diagnose.match import judge
+from commcheck.diagnose.match import judge, static_rules
 from commcheck.diagnose.rules.environment import env_malformed, env_missing, settings
 from commcheck.model.case import (
     Case,
@@ -32,6 +32,7 @@ MINE = {
     for package in ("environment", "limits")
     for rule in registry.exported(f"commcheck.diagnose.rules.{package}", "RULE", Rule)
 }
+JUDGED = tuple(listed for listed in static_rules() if listed.cause in MINE)
 LAUNCHED = {"MASTER_ADDR": "node0", "MASTER_PORT": "29500", "RANK": "0", "WORLD_SIZE": "2"}
 
 
@@ -106,14 +107,14 @@ def test_manual_pages_have_their_headings() -> None:
 
 
 def test_a_plain_shell_is_healthy() -> None:
-    judgement = judge(static(OMP_NUM_THREADS="4", CUDA_VISIBLE_DEVICES="0,1"), MINE.values())
+    judgement = judge(static(OMP_NUM_THREADS="4", CUDA_VISIBLE_DEVICES="0,1"), JUDGED)
     assert judgement.verdict is Verdict.HEALTHY
     assert judgement.diagnoses == ()
 
 
 def test_a_launched_process_is_healthy() -> None:
     case = static(**LAUNCHED, LOCAL_RANK="0", LOCAL_WORLD_SIZE="2", TORCHELASTIC_RUN_ID="x", GROUP_WORLD_SIZE="1")
-    assert judge(case, MINE.values()).diagnoses == ()
+    assert judge(case, JUDGED).diagnoses == ()
 
 
 @pytest.mark.parametrize("name", ["MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"])
@@ -334,7 +335,7 @@ def test_small_limits(cause, host) -> None:
 def test_ordinary_limits_are_fine() -> None:
     roomy = tuple(Limit(name=n, soft=s, hard=-1) for n, s in (("nofile", 1024), ("nproc", 96000), ("memlock", 65536)))
     case = Case(origin=Origin.STATIC, hosts=(HostFacts(host="a", limits=roomy, shm_bytes=8 << 30),))
-    assert judge(case, MINE.values()).diagnoses == ()
+    assert judge(case, JUDGED).diagnoses == ()
 
 
 def test_memlock_matters_with_infiniband_alone() -> None:
@@ -380,7 +381,7 @@ def test_any_value_of_any_variable_is_judged_without_an_exception(name, value) -
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))
 def test_any_environment_is_judged_without_an_exception(environment) -> None:
-    judgement = judge(Case(origin=Origin.STATIC, environment=environment), MINE.values())
+    judgement = judge(Case(origin=Origin.STATIC, environment=environment), JUDGED)
     assert not any("crashed" in reason for reason in judgement.not_evaluated)
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from commcheck.diagnose import scan
-from commcheck.diagnose.scan import Entry
+from commcheck.diagnose import index, scan
+from commcheck.diagnose.index import Entry
 from commcheck.model.case import LogLine
 
 CONFIDENT = 0.8
@@ -21,11 +21,11 @@ def _line(text: str) -> LogLine:
     return LogLine(source="example", number=1, text=text)
 
 
-@pytest.mark.parametrize("entry", scan.entries(), ids=lambda e: f"{e.cause}:{e.signature.literal[:30]}")
+@pytest.mark.parametrize("entry", index.entries(), ids=lambda e: f"{e.cause}:{e.signature.literal[:30]}")
 def test_signature(entry: Entry) -> None:
     signature = entry.signature
     literals = signature.literal.split(" | ")
-    assert entry.cause in scan.rules(), f"signature for a cause without a rule: {entry.cause}"
+    assert entry.cause in index.rules(), f"signature for a cause without a rule: {entry.cause}"
     assert all(literal == literal.lower() and len(literal.strip()) >= 4 for literal in literals), literals
     assert any(literal in signature.positive.lower() for literal in literals)
     assert signature.source
@@ -39,7 +39,7 @@ def test_signature(entry: Entry) -> None:
 
 def test_no_signature_hits_another_causes_line_with_confidence() -> None:
     wrong = []
-    for entry in scan.entries():
+    for entry in index.entries():
         if entry.signature.weight < scan.GENERIC_BELOW:
             continue  # a wording that is shared on purpose
         for hit in scan.scan([_line(entry.signature.positive)]):
