@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from commcheck.diagnose import progress, scan
-from commcheck.diagnose.ingest import decode, marks, split
+from commcheck.diagnose.ingest import decode, identities, marks, split
 from commcheck.diagnose.ingest.redact import redact
 from commcheck.diagnose.prefilter import shape
 from commcheck.model.case import LogLine
@@ -29,10 +29,11 @@ _PIECE, _OVERLAP = 4096, 512  # of a long line: what a pattern is searched in
 
 
 class Kept(NamedTuple):
-    """A line, and the process that wrote it where a mark says."""
+    """A line, and the process that wrote it where a mark says: its id, or a number that may be its rank."""
 
     line: LogLine
     pid: int | None
+    number: identities.Number | None = None
 
 
 class Budget:
@@ -51,13 +52,13 @@ class Budget:
 class Source:
     """One log, read block by block."""
 
-    def __init__(self, name: str, budget: Budget, identities: marks.Identities) -> None:
+    def __init__(self, name: str, budget: Budget, known: identities.Identities) -> None:
         self.name = name
         self.named = marks.of_source(name)
         self.empty = True
         self.number = 1  # of the line that the next block begins with
         self.kept: list[Kept] = []
-        self._budget, self._identities = budget, identities
+        self._budget, self._identities = budget, known
         self._decoder, self._splitter = decode.Decoder(name), split.Splitter()
         self._tried: dict[bytes, int] = {}
         self._tried_bytes = 0
@@ -151,6 +152,7 @@ class Source:
             self._fertile.add(key)
             self._budget.spend(kept.line)
             self.kept.append(kept)
+            self._see(kept)
 
     def _remember(self, key: bytes, tried: int) -> None:
         if not tried:
@@ -171,7 +173,13 @@ class Source:
         rank = self.named.rank if marked.rank is None else marked.rank
         host = marked.host or self.named.host
         line = LogLine(source=self.name, number=number, text=text, rank=rank, seconds=marked.seconds, host=host)
-        return Kept(line, self.named.pid if marked.pid is None else marked.pid)
+        pid = self.named.pid if marked.pid is None else marked.pid
+        return Kept(line, pid, identities.number(self.name, self.named, marked))
+
+    def _see(self, kept: Kept) -> None:
+        """Of lines that are kept alone, and of their steps only the first: so it does not depend on the blocks."""
+        if kept.number is not None:
+            self._identities.see(kept.number, kept.line.rank)
 
     # --- training goes on ---------------------------------------------------------------------------------
 
@@ -179,7 +187,10 @@ class Source:
         """Keep the log's first few lines in which training goes on, and the last one so far."""
         if left := _FIRST_STEPS - len(self._first_steps):
             made = (self._made(self.number + row, raw) for row, raw in progress.first(block, left))
-            self._first_steps.extend(kept for kept in made if kept is not None)
+            new = [kept for kept in made if kept is not None]
+            self._first_steps.extend(new)
+            for kept in new:
+                self._see(kept)
         if found := progress.last(block):
             behind, raw = found
             self._last_step = self._made(self.number + newlines - behind, raw) or self._last_step

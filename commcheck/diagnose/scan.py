@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from commcheck.diagnose import crosscheck, index, progress
 from commcheck.diagnose.index import Entry
-from commcheck.diagnose.ingest import advice, marks
+from commcheck.diagnose.ingest import advice, identities
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
 from commcheck.model.rule import Signature
@@ -103,7 +103,7 @@ _STAGE_WORDS = (
 def prefilter() -> Prefilter:
     """The literals of all signatures, then the words of comparisons, trouble, stages and identities (see `interest`)."""
     signatures = (literal for literal, _ in _literals())
-    words = (*signatures, *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS, *marks.IDENTITY_WORDS)
+    words = (*signatures, *crosscheck.WORDS, *_TROUBLE_WORDS, *_STAGE_WORDS, *identities.WORDS)
     return Prefilter(words, progress.WORDS)
 
 

@@ -18,8 +18,6 @@ _ORDINAL = "RuntimeError: CUDA error: invalid device ordinal"
     ("line", "rank"),
     [
         (f"[rank3]: {_ORDINAL}", 3),
-        (f"[default5]:{_ORDINAL}", 5),
-        (f"[trainer2]: {_ORDINAL}", 2),
         (f"7: {_ORDINAL}", 7),
         (f"[1,4]<stderr>:{_ORDINAL}", 4),
         (f"[6]<stderr>:{_ORDINAL}", 6),
@@ -38,6 +36,13 @@ def test_rank_marks(line: str, rank: int | None) -> None:
         assert marked.text == _ORDINAL
 
 
+@pytest.mark.parametrize(("line", "local"), [(f"[default5]:{_ORDINAL}", 5), (f"[trainer2]: {_ORDINAL}", 2)])
+def test_local_ranks(line: str, local: int) -> None:
+    marked = marks.read(line)
+    assert (marked.rank, marked.local, marked.text) == (None, local, _ORDINAL)
+    assert case_from_text([("job.log", line.encode())]).lines[0].rank == local  # on one host it is the rank
+
+
 def test_rank_inside_a_nccl_watchdog_line_is_read_and_kept() -> None:
     marked = marks.read("[E ProcessGroupNCCL.cpp:1785] [PG ID 0 PG GUID 0(default_pg) Rank 12] Exception")
     assert marked.rank == 12
@@ -53,13 +58,17 @@ def test_a_clock_is_read() -> None:
     [
         ("logs/rank-3.log", 3),
         ("slurm-77_5.out", 5),
-        ("run/attempt_0/4/stderr.log", 4),
         ("train.log", None),
         ("rank_12/out.txt", 12),
     ],
 )
 def test_rank_of_a_file_name(name: str, rank: int | None) -> None:
     assert marks.of_source(name).rank == rank
+
+
+def test_a_file_of_torchrun_is_named_after_the_local_rank() -> None:
+    assert marks.of_source("run/attempt_0/4/stderr.log") == marks.Named(local=4)
+    assert case_from_text([("run/attempt_0/4/stderr.log", _ORDINAL.encode())]).lines[0].rank == 4
 
 
 def test_line_numbers_survive_progress_bars_and_colours() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from commcheck.diagnose import index, progress, scan
-from commcheck.diagnose.ingest import advice, marks
+from commcheck.diagnose.ingest import advice, identities, marks
 from commcheck.diagnose.ingest.redact import redact
 from commcheck.model.rule import Signature
 
@@ -46,7 +46,7 @@ _UNITS = [
 
 @pytest.mark.parametrize(
     "judge",
-    [scan.is_trouble, scan.is_fatal, advice.spans, marks.read, redact, marks.Identities().learn, marks.of_source],
+    [scan.is_trouble, scan.is_fatal, advice.spans, marks.read, redact, identities.Identities().learn, marks.of_source],
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("unit", _UNITS)

@@ -229,7 +229,7 @@ def test_a_line_of_deepspeed_names_host_and_rank() -> None:
     [
         ("out/1/rank.03/stderr", marks.Named(rank=3)),  # mpirun --output-filename, horovodrun --output-filename
         ("logs/2031_01_02_rank11.log", marks.Named(rank=11)),  # deepspeed --enable_each_rank_log
-        ("tmp/none_ab1/attempt_0/5/error.json", marks.Named(rank=5)),  # torchrun
+        ("tmp/none_ab1/attempt_0/5/error.json", marks.Named(local=5)),  # torchrun
         ("nccl.trainer-a.4711", marks.Named(host="trainer-a", pid=4711)),  # NCCL_DEBUG_FILE=nccl.%h.%p
         ("debug/nccl_debug.gpu12.cluster.local.881.log", marks.Named(host="gpu12.cluster.local", pid=881)),
         ("trace.2031", marks.Named()),

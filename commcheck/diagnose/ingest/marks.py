@@ -1,21 +1,24 @@
-"""Which rank wrote a line, and when, by the marks that launchers and libraries put there."""
+"""Which rank wrote a line, and when, by the marks that launchers and libraries put there. What a number means that is
+no rank by itself, `ingest.identities` says."""
 
 import re
 from functools import cache
 from typing import NamedTuple
 
 MAX_RANK = 10_000_000
-MAX_PROCESSES = 200_000
 
 # Prefixes that are taken off the text, each with the characters it can begin with. Order matters: a line may carry
 # several, the outermost first.
 _DIGITS = "0123456789"
+_SMALL = "abcdefghijklmnopqrstuvwxyz"
 _HOST = r"[A-Za-z0-9][\w.-]{0,254}"
 _PREFIXES = (
+    # Open MPI 4 with --timestamp-output, horovodrun with --prefix-output-with-timestamp: time.asctime
+    ("FMSTW", r"[FMSTW][a-z]{2} [A-Z][a-z]{2} [ \d]\d (?P<clock>\d\d:\d\d:\d\d) \d{4}(?=\[)"),
     # kubectl logs --timestamps, docker logs -t
     (_DIGITS, r"\d{4}-\d\d-\d\dT(?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:Z|[+-]\d\d:\d\d) "),
     ("[", r"\[rank(?P<rank>\d{1,7})\]\s?:\s?"),  # torch >= 2.1, in front of every traceback line and C++ log line
-    ("[", r"\[(?:default|[a-zA-Z_][\w-]{0,30}?)(?P<local>\d{1,7})\]:\s?"),  # torchrun --tee: [role + local rank]
+    ("[", r"\[[a-zA-Z_](?:[\w-]{0,29}[a-zA-Z_])?(?P<local>\d{1,7})\]:\s?"),  # torchrun --tee: [role + local rank]
     # mpirun --tag-output; prterun --output tag, tag-fullname and tag-detailed (openpmix/prrte, pull request 1407)
     (
         "[",
@@ -23,16 +26,30 @@ _PREFIXES = (
     ),
     ("[", r"\[(?P<rank>\d{1,7})\]<(?:stdout|stderr)>:\s?"),  # horovodrun; prterun --output rank
     ("[", r"\[(?P<rank>\d{1,7})#(?P<pid>\d{1,9})@(?P<host>[\w.-]{1,255})\] "),  # Intel MPI with I_MPI_DEBUG=+N
+    ("[", r"\[(?P<rank>\d{1,7})@(?P<host>[\w.-]{1,255})\] ?"),  # Hydra with -prepend-pattern "[%r@%h] "
     ("[", r"\[(?:RANK|Rank|rank):? (?P<rank>\d{1,7})\]:?\s?"),  # Lightning, accelerate's log and others
     ("[", r"\[pod/(?P<host>[\w.-]{1,200})/[\w.-]{1,200}\]\s?"),  # kubectl logs --prefix
-    (_DIGITS, r"(?P<rank>\d{1,7}): (?=\S)"),  # srun --label
+    (_DIGITS, r"(?P<rank>\d{1,7}): (?=\S|  )"),  # srun --label; a frame of a traceback is indented
     ("r", r"rank(?P<rank>\d{1,7}): (?=\S)"),
     # Ray: the task or actor, its process, and its host where that is another one
-    ("(", r"\((?:[\w.]{1,80}(?:\([\w.]{1,80}\))?\s)?pid=(?:gcs_server|raylet|(?P<pid>\d{1,9}))(?:, ip=(?P<host>[\w.:]{1,60}))?\)\s?"),
-    ("abcdefghijklmnopqrstuvwxyz", r"(?P<host>[a-z][\w.-]{0,80}\d) {1,20}\| (?=\S)"),  # docker compose
+    ("(", r"\((?:[^\s()]{1,80}(?:\([^()]{1,80}\))?\s)?pid=(?:gcs_server|raylet|(?P<pid>\d{1,9}))(?:, ip=(?P<host>[\w.:]{1,60}))?\)\s?"),
+    (_SMALL, r"(?P<host>[a-z][\w.-]{0,80}\d) {1,20}\| (?=\S)"),  # docker compose
+    # stern: pod and container. Words alone are no mark: the container has a usual name, or another mark follows.
+    (_SMALL, r"(?P<host>[a-z][a-z0-9.-]{0,200}-(?:\d{1,5}|[a-z0-9]{5})) (?:(?:pytorch|tensorflow|mpi|jax|trainer) (?=\S| {2})|[a-z][a-z0-9-]{0,60} (?=\[(?:rank|default)\d))"),
+    # pdsh (DeepSpeed's launcher) and clush, where another mark follows
+    (_SMALL + _SMALL.upper() + _DIGITS, _HOST.replace("[", "(?P<host>[", 1) + r"): (?=\[(?:rank|default)\d)"),
 )  # fmt: skip
-# pdsh (DeepSpeed's launcher) and clush: the host. It stays in the text, for a word before a colon can be anything.
-_PDSH = re.compile(r"(?P<host>[a-zA-Z][\w-]{0,80}\d): (?=[\[(\dA-Z])")
+# Without one it stays in the text, for a word before a colon can be anything.
+_PDSH = re.compile(r"(?P<host>[a-zA-Z][\w-]{0,80}\d|\d{1,3}(?:\.\d{1,3}){3}): (?=[\[(\dA-Z])")
+# Hydra's and Intel MPI's label (-l, -prepend-rank): a number that can be something else as well. `[1] "text"` and
+# `[1] 4711` are a print of R and a job of a shell.
+_BARE = re.compile(r"\[(?P<bare>\d{1,7})\] (?![\d\"'+-])")
+# A launcher that passes on what comes when it comes puts its tag in front of each piece, and so also where one rank's
+# line has no end yet: at the end of a line it says nothing, in its midst another rank's text begins.
+_TAG = r"\[(?:[\w.@-]{1,120},)?\d{1,7}\]<std(?:out|err)>:\s?"
+_TAGS_AT_END = re.compile(rf"(?:{_TAG})+$")
+_INNER = re.compile(rf"{_TAG}|\[rank\d{{1,7}}\]\s?:\s")
+_LOOKED_AT = 4096
 
 
 @cache
@@ -61,46 +78,42 @@ _SOURCE_NCCL = re.compile(
 _SLURM_TASK = re.compile(r"slurm-\d+_(?P<rank>\d{1,7})\.(?:out|err)$")
 
 
-# NCCL says once per communicator which of its ranks a process is; other lines of that process name it by host and pid.
-IDENTITY_WORDS = (" nranks ",)
-_NCCL = re.compile(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
-_IDENTITY = re.compile(r"\brank (?P<rank>\d{1,7}) nranks (?P<size>\d{1,7})\b")
+NCCL = re.compile(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
 
 
 class Marked(NamedTuple):
-    """A line's text without its prefixes, and what they said. `seconds` since midnight."""
+    """A line's text without its prefixes, and what they said. `seconds` since midnight. `local` is the rank on its host,
+    `bare` a number that may be a rank."""
 
     text: str
     rank: int | None
     seconds: float | None
     host: str = ""
     pid: int | None = None
-
-
-class Identities:
-    """Which rank a process is, as NCCL's lines tell it, by (host, pid). The largest communicator is the world."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, int], tuple[int, int]] = {}
-
-    def learn(self, text: str) -> None:
-        """Read one line that contains one of `IDENTITY_WORDS`."""
-        process, said = _NCCL.search(text, 0, 400), _IDENTITY.search(text, 0, 1000)
-        if process is None or said is None or len(self._found) > MAX_PROCESSES:
-            return
-        key, rank, size = (process["host"], int(process["pid"])), int(said["rank"]), int(said["size"])
-        if rank < size > self._found.get(key, (0, 0))[1]:
-            self._found[key] = (rank, size)
-
-    def rank(self, host: str, pid: int | None) -> int | None:
-        """The rank of a process, where it is known."""
-        found = None if pid is None else self._found.get((host, pid))
-        return found[0] if found else None
+    local: int | None = None
+    bare: int | None = None
 
 
 def read(text: str) -> Marked:
     """Take the marks off one line. Lines without marks come back as they are."""
+    if (tags := _TAGS_AT_END.search(text, 0, _LOOKED_AT)) and tags.start():
+        text = text[: tags.start()].rstrip()
+    marked = _read(text)
+    begin = max((inner.start() for inner in _INNER.finditer(marked.text, 0, _LOOKED_AT)), default=0)
+    if not begin:
+        return marked
+    other = _read(marked.text[begin:])
+    if marked.rank is None or marked.rank == other.rank:
+        # A progress bar without an end, or a message that quotes one: whose it is is clear, and its text stays whole.
+        return marked._replace(rank=other.rank)
+    return other if other.text.strip() else marked._replace(text=marked.text[:begin])
+
+
+def _read(text: str) -> Marked:
     said: dict[str, str] = {}
+    whole, bare = text, _BARE.match(text)
+    if bare is not None:
+        text = text[bare.end() :]
     for _ in range(5):  # no known launcher nests deeper
         stripped = text.lstrip()
         first = stripped[:1]
@@ -113,23 +126,28 @@ def read(text: str) -> Marked:
             if value is not None:
                 said.setdefault(name, value)  # the outermost mark is the launcher's
         text = stripped[match.end() :]
+    if bare is not None and not said:
+        text = whole  # it may be no mark
     rank = said.get("rank")
     if rank is None and (inside := _INSIDE.search(text, 0, 600)):
         rank = next(g for g in inside.groups() if g is not None)
-    process = _NCCL.search(text, 0, 300) or _PDSH.match(text)
+    process = NCCL.search(text, 0, 300) or _PDSH.match(text)
     if process is not None:
         said.update(process.groupdict())
-    # On one node a local rank is the rank; with several nodes it is at least the right one among a file's ranks.
-    found = rank if rank is not None else said.get("local")
-    number = None if found is None else int(found)
     pid = said.get("pid", "")
     return Marked(
         text=text,
-        rank=number if number is None or number <= MAX_RANK else None,
+        rank=_number(rank),
         seconds=_seconds(said.get("clock") or text),
         host=said.get("host", ""),
         pid=int(pid) if pid.isdecimal() else None,
+        local=_number(said.get("local")),
+        bare=_number(bare["bare"]) if bare else None,
     )
+
+
+def _number(digits: str | None) -> int | None:
+    return int(digits) if digits is not None and int(digits) <= MAX_RANK else None
 
 
 def _seconds(text: str) -> float | None:
@@ -142,11 +160,12 @@ def _seconds(text: str) -> float | None:
 
 
 class Named(NamedTuple):
-    """What a file's name tells of the process that wrote it."""
+    """What a file's name tells of the process that wrote it. `local`: its rank on its host."""
 
     rank: int | None = None
     host: str = ""
     pid: int | None = None
+    local: int | None = None
 
 
 def of_source(name: str) -> Named:
@@ -156,7 +175,7 @@ def of_source(name: str) -> Named:
         return Named(rank=int(match["rank"]))
     parts = name.replace("\\", "/").split("/")
     if len(parts) >= 2 and parts[-1] in _TORCHRUN and parts[-2].isdecimal() and len(parts[-2]) <= 7:
-        return Named(rank=int(parts[-2]))
+        return Named(local=int(parts[-2]))
     process = _SOURCE_NCCL.search(name)
     return Named(host=process["host"], pid=int(process["pid"])) if process else Named()
 
