@@ -1,4 +1,4 @@
-"""What goes wrong in the program itself, by what the study calls it: a missing attribute, a path, shapes, a checkpoint.
+"""What goes wrong in the program itself, by what the study calls it, in the words of TensorFlow, Keras and Python.
 
 None of it is a fault of communication; it is recognised so that communication is not blamed for it, and named as people
 would name it."""
@@ -11,7 +11,7 @@ _KERAS = "keras: saving a model that was replicated for several GPUs (keras/engi
 
 SIGNATURES = table(
     Wording(
-        {"script-error": 0.57, "version-mismatch": 0.2},
+        {"script-error": 0.57},
         r"AttributeError: .{1,200}has no attribute",
         "has no attribute",
         _PYTHON + "Objects/object.c, Objects/moduleobject.c",
@@ -30,7 +30,7 @@ SIGNATURES = table(
         symptoms=(Symptom.TRAIN_PATH_ERROR, Symptom.PREP_OTHER),
     ),
     Wording(
-        {"script-error": 0.55, "op-unsupported": 0.3},
+        {"script-error": 0.55},
         r"(?:NotImplementedError|UnimplementedError)(?:\b: \S|\s*$)",
         "implementederror",
         _PYTHON + "NotImplementedError; tensorflow: errors_impl.UnimplementedError",
@@ -82,8 +82,8 @@ SIGNATURES = table(
         symptoms=(Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING, Symptom.PREP_MODEL_LOADING_FAILURE),
     ),
     Wording(
-        {"script-error": 0.92, "fork-or-pickle": 0.35},
-        r"[Cc]an(?:'t|not) pickle (?:module objects|'module' object|NotImplementedType|NoImplementedType|\S*\bstrides?d? )|cannot serialize '_io\.|not JSON [Ss]erializable"
+        {"fork-or-pickle": 0.93},
+        r"[Cc]an(?:'t|not) pickle (?:module objects|'module' object|NotImplementedType|NoImplementedType)|cannot serialize '_io\.|not JSON [Ss]erializable"
         r"|can't pickle _thread\.(?:RLock|lock|_local) objects|cannot pickle '_thread\.\w+' object",
         "pickle | cannot serialize '_io. | json serializable",
         _KERAS,
@@ -122,8 +122,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"script-error": 0.6},
-        r"in DataLoader worker process \d+|DataLossError: corrupted record|(?:Unable|Failed) to (?:parse|decode|read) (?:example|image|TFRecord|jpeg)|UnidentifiedImageError|Found no (?:valid )?(?:files|images)|Found 0 (?:files|images)",
-        "dataloader worker process | corrupted record | parse example | decode | read | unidentifiedimageerror | found no | found 0",
+        r"in DataLoader worker process \d+|DataLossError: corrupted record|Could not parse example input|UnidentifiedImageError|Found 0 (?:files|images) ",
+        "dataloader worker process | corrupted record | parse example input | unidentifiedimageerror | found 0 ",
         "pytorch: torch/utils/data; tensorflow: record_reader.cc; PIL",
         "DataLossError: corrupted record at 1234",
         "records are read",
@@ -131,9 +131,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"script-error": 0.5, "wrong-values": 0.4},
-        r"Model diverged with loss = NaN|NanLossDuringTrainingError|[Ll]oss (?:is|became|was|=|:) ?(?:nan|NaN|inf)\b|\bloss\b[\"']?[ =:]{1,3}[\"']?nan\b|invalid loss, terminating|Gradient overflow.{0,40}loss scaler.{0,40}(?:0\.0|minimum)"
-        r"|(?:minimum loss scale|Minimum loss scale) reached|Nan in (?:summary histogram|gradient)",
-        "loss | nan in summary | nan in gradient",
+        r"[Ll]oss(?: is|:|=| =|: is) ?(?:nan|NaN)\b|NanLossDuringTraining|[Ii]nvalid loss, terminating|[Mm]inimum loss scale reached|Nan in summary histogram",
+        "loss = nan | loss is nan | loss: nan | loss:nan | loss=nan | loss =nan | loss: is nan | nanlossduringtraining | invalid loss, terminating | minimum loss scale reached | nan in summary histogram",
         "tensorflow: basic_session_run_hooks.py; fairseq, detectron2, Keras's TerminateOnNaN; common training loops",
         "ERROR:tensorflow:Model diverged with loss = NaN.",
         "loss: 0.2371",

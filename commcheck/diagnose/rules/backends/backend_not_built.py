@@ -68,6 +68,7 @@ RULE = Rule(
         Symptom.BUILD_IMPORT_ERROR,
         Symptom.BUILD_INSTALL_FAILURE,
         Symptom.PREP_DEVICE_ERROR,
+        Symptom.TRAIN_NOT_IMPLEMENTED,
     ),
     fixes=(
         (FixPattern.DEPENDENCY_VERSION, "install a build that has it"),

@@ -31,6 +31,8 @@ RULE = Rule(
         Symptom.SETUP_FAILURE,
         Symptom.PREP_DEVICE_ERROR,
         Symptom.PERF_UNEXPECTED_PARALLELIZATION,
+        Symptom.PREP_COMMUNICATION_ERROR,
+        Symptom.TRAIN_COMMUNICATION_ERROR,
     ),
     fixes=(
         (

@@ -101,6 +101,10 @@ RULE = Rule(
         Symptom.PREP_ITERATION_FAILURE,
         Symptom.SETUP_FAILURE,
         Symptom.PERF_NON_CONVERGENCE,
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.PREP_COMMUNICATION_ERROR,
+        Symptom.TRAIN_DEVICE_ERROR,
+        Symptom.PREP_DEVICE_ERROR,
     ),
     fixes=(
         (FixPattern.BEHAVIOR_LOGIC, "Mend what the first traceback of the first failing rank names."),

@@ -35,7 +35,12 @@ RULE = Rule(
     code="CC170",
     title="A rank ended before the world was done",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_FAILURE, Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.TRAIN_OTHER_FAILURE),
+    symptoms=(
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.SETUP_FAILURE,
+        Symptom.PREP_COMMUNICATION_ERROR,
+        Symptom.TRAIN_OTHER_FAILURE,
+    ),
     fixes=((FixPattern.BEHAVIOR_LOGIC, ADVICE),),
     match=match,
     explains=FOLLOWS,

@@ -56,7 +56,7 @@ RULE = Rule(
     code="CC116",
     title="Connections to the store's port are refused",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
+    symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.SETUP_FAILURE),
     fixes=(
         (FixPattern.NETWORK_SETTING, "open the port on rank 0's host"),
         (FixPattern.COMMUNICATION_CONFIGURATION, "use another MASTER_PORT"),

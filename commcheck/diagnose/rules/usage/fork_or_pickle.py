@@ -29,6 +29,7 @@ RULE = Rule(
         Symptom.PREP_DATA_LOADING_FAILURE,
         Symptom.TRAIN_OTHER_FAILURE,
         Symptom.PREP_DEVICE_ERROR,
+        Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,
     ),
     fixes=(
         (

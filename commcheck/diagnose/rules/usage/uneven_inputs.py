@@ -55,6 +55,7 @@ RULE = Rule(
         Symptom.PREP_ITERATION_FAILURE,
         Symptom.PERF_HANG,
         Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.PREP_OTHER,
     ),
     fixes=(
         (FixPattern.BATCH_OR_PARTITION, ADVICE),
