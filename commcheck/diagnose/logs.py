@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, index, raising, scan
+from commcheck.diagnose import crosscheck, index, scan
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -23,10 +23,7 @@ from commcheck.model.taxonomy import Stage, Symptom
 _SCRIPT = "script-error"
 _WATCHDOG = "watchdog caught collective operation timeout"
 _SUMMARIES = frozenset(
-    {
-        *("childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"),
-        "closing signal sigterm",
-    }
+    {"childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"}
 )
 _EVIDENCE = 5
 _SURE = 0.6
@@ -134,9 +131,6 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         if cause in known and known[cause].stage in _EARLY and all(_went_on(hit, progress) for hit in found)
     }
     sure = any(_weight(found) >= _SURE for cause, found in by_cause.items() if cause not in survived)
-    alone = () if sure else raising.findings(lines, hits)
-    compared = (*alone, *crosscheck.findings(lines))
-    sure = sure or any(finding.confidence >= _SURE and finding.cause in known for finding in compared)
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
     matches = {
         cause: _match(known[cause], found, stage, sure=sure, first=first, survived=cause in survived)
@@ -145,7 +139,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     }
     if sure:  # of what peers say beside a failure that names itself, the least likely is noise
         matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
-    for finding in compared:
+    for finding in crosscheck.findings(lines):
         before = matches.get(finding.cause)
         if finding.cause in known and (before is None or before.confidence < finding.confidence):
             matches[finding.cause] = _compared(known[finding.cause], finding, stage)
@@ -161,13 +155,12 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """The hits without those that another hit explains.
 
     An exception that another wording of some cause describes is no fault of the script; an abort after the watchdog's
-    verdict is the watchdog's own doing; a launcher's summary adds nothing to what a rank has said itself."""
+    verdict is the watchdog's own doing."""
     described: dict[tuple[str, int], set[str]] = {}
     for hit in hits:
         if hit.cause != _SCRIPT:
             described.setdefault((hit.line.source, hit.line.number), set()).add(hit.signature.pattern)
     watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
-    told = any(not _summary(h) and scan.is_fatal(h.line.text) for h in hits)
     kept = []
     for hit in hits:
         generic = hit.signature.weight < scan.GENERIC_BELOW
@@ -175,8 +168,6 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
         if hit.cause == _SCRIPT and others and not _summary(hit):
             continue
         if watchdog and generic and hit.cause == "rank-crashed":
-            continue
-        if told and generic and _summary(hit):
             continue
         kept.append(hit)
     return kept
@@ -286,8 +277,7 @@ def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """A few hits as evidence: the weightiest wordings first, each wording and rank once."""
     seen: set[tuple[bytes, int | None]] = set()
     chosen: list[scan.Hit] = []
-    own = [hit for hit in hits if hit.signature.weight >= scan.GENERIC_BELOW]
-    for hit in sorted(own or hits, key=lambda h: -h.signature.weight):
+    for hit in sorted(hits, key=lambda h: -h.signature.weight):
         key = (shape(hit.line.text.encode("utf-8", "replace")), hit.line.rank)
         if key not in seen and len(chosen) < _EVIDENCE:
             seen.add(key)
