@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, index, scan
+from commcheck.diagnose import crosscheck, index, raising, scan
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -23,7 +23,10 @@ from commcheck.model.taxonomy import Stage, Symptom
 _SCRIPT = "script-error"
 _WATCHDOG = "watchdog caught collective operation timeout"
 _SUMMARIES = frozenset(
-    {"childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"}
+    {
+        *("childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"),
+        "closing signal sigterm",
+    }
 )
 _EVIDENCE = 5
 _SURE = 0.6
@@ -131,6 +134,9 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         if cause in known and known[cause].stage in _EARLY and all(_went_on(hit, progress) for hit in found)
     }
     sure = any(_weight(found) >= _SURE for cause, found in by_cause.items() if cause not in survived)
+    alone = () if sure else raising.findings(lines, hits)
+    compared = (*alone, *crosscheck.findings(lines))
+    sure = sure or any(finding.confidence >= _SURE and finding.cause in known for finding in compared)
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
     matches = {
         cause: _match(known[cause], found, stage, sure=sure, first=first, survived=cause in survived)
@@ -139,7 +145,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     }
     if sure:  # of what peers say beside a failure that names itself, the least likely is noise
         matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
-    for finding in crosscheck.findings(lines):
+    for finding in compared:
         before = matches.get(finding.cause)
         if finding.cause in known and (before is None or before.confidence < finding.confidence):
             matches[finding.cause] = _compared(known[finding.cause], finding, stage)
@@ -155,12 +161,13 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """The hits without those that another hit explains.
 
     An exception that another wording of some cause describes is no fault of the script; an abort after the watchdog's
-    verdict is the watchdog's own doing."""
+    verdict is the watchdog's own doing; a launcher's summary adds nothing to what a rank has said itself."""
     described: dict[tuple[str, int], set[str]] = {}
     for hit in hits:
         if hit.cause != _SCRIPT:
             described.setdefault((hit.line.source, hit.line.number), set()).add(hit.signature.pattern)
     watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
+    told = any(not _summary(h) and scan.is_fatal(h.line.text) for h in hits)
     kept = []
     for hit in hits:
         generic = hit.signature.weight < scan.GENERIC_BELOW
@@ -168,6 +175,8 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
         if hit.cause == _SCRIPT and others and not _summary(hit):
             continue
         if watchdog and generic and hit.cause == "rank-crashed":
+            continue
+        if told and generic and _summary(hit):
             continue
         kept.append(hit)
     return kept
@@ -227,10 +236,11 @@ def _match(
 ) -> Match:
     """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
-    follows = sure and not survived and confidence < scan.GENERIC_BELOW
+    told_by_peers = rule.cause != _SCRIPT  # a program's exception is its own, however little it tells
+    follows = sure and told_by_peers and not survived and confidence < scan.GENERIC_BELOW
     if survived:
         confidence *= 0.5  # training went on after it, so it was a warning and no failure to set up
-    elif follows:
+    elif sure and confidence < scan.GENERIC_BELOW:
         confidence *= 0.5  # timeouts and resets beside a failure that names itself are its consequences
     elif sure and confidence >= _SURE and min(map(_position, hits)) > first:
         confidence -= 0.03  # of several failures that name themselves, the first one leads
@@ -277,7 +287,8 @@ def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """A few hits as evidence: the weightiest wordings first, each wording and rank once."""
     seen: set[tuple[bytes, int | None]] = set()
     chosen: list[scan.Hit] = []
-    for hit in sorted(hits, key=lambda h: -h.signature.weight):
+    own = [hit for hit in hits if hit.signature.weight >= scan.GENERIC_BELOW]
+    for hit in sorted(own or hits, key=lambda h: -h.signature.weight):
         key = (shape(hit.line.text.encode("utf-8", "replace")), hit.line.rank)
         if key not in seen and len(chosen) < _EVIDENCE:
             seen.add(key)

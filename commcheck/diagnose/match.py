@@ -163,7 +163,9 @@ def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, .
     done = []
     for rule, match in pairs:
         above = explained.get(rule.cause, 0.0)
-        follows = match.consequence or (above >= FLAGGED and above >= match.confidence - 0.2)
+        # Words alone may fit a cause and what follows from it alike: then the likelier of the two leads.
+        nearly = 0.0 if case.origin is Origin.LOG else 0.2
+        follows = match.consequence or (above >= FLAGGED and above >= match.confidence - nearly)
         role = Role.CONSEQUENCE if follows else Role.ROOT
         done.append(_diagnosis(rule, match, role, framework))
     return tuple(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from commcheck.diagnose import scan
 from commcheck.diagnose.prefilter import shape
 from commcheck.model.case import Case, LogLine, Origin
-from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Moment
+from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Moment, Role
 
 _MOST = 12  # moments of a report
 _TEXT = 400  # of a moment's text
@@ -52,12 +52,11 @@ def timeline(case: Case, diagnoses: Sequence[Diagnosis]) -> tuple[Moment, ...]:
 
 
 def first_rank(moments: Sequence[Moment]) -> Moment | None:
-    """The moment of the first rank that failed; None where no rank is known, or no order."""
-    known = [m for m in moments if m.ranks]
-    sources = {m.source for m in known}
-    if len(sources) > 1 and any(m.seconds is None for m in known):
-        return None
-    return known[0] if known else None
+    """The moment of the first rank that failed by itself; None where its rank is not known, or no order. What only
+    follows from another failure may well be printed before it."""
+    leading = [m for m in moments if m.role is not Role.CONSEQUENCE] or list(moments)
+    unordered = len({m.source for m in leading}) > 1 and any(m.seconds is None for m in leading)
+    return leading[0] if leading and leading[0].ranks and not unordered else None
 
 
 def _shape(line: LogLine) -> bytes:

@@ -64,9 +64,54 @@ def test_midnight_comes_after_the_evening() -> None:
 
 
 def test_without_clocks_no_order_is_claimed_between_files() -> None:
-    said = answer(("rank0.log", f"[rank0]: {CLOSED.format(1)}"), ("rank3.log", f"[rank3]: {OOM}"))
+    said = answer(("rank0.log", "[rank0]: KeyError: 'x'"), ("rank3.log", "[rank3]: ValueError: y"))
     assert said.first is None
     assert len(said.timeline) == 2
+
+
+def test_what_only_follows_is_not_the_first_failure_though_it_is_printed_first() -> None:
+    said = job(f"[rank0]: {CLOSED.format(1)}", f"[rank3]: {OOM}")
+    assert said.first is not None
+    assert said.first.ranks == (3,)
+
+
+# --- the program's own exception -------------------------------------------------------------------------------
+
+
+def test_the_one_exception_that_tells_of_no_peer_is_where_it_began() -> None:
+    said = job("[rank1]: ValueError: bad sample 17", f"[rank0]: {CLOSED.format(1)}", f"[rank2]: {CLOSED.format(2)}")
+    first = said.diagnoses[0]
+    assert (first.cause, first.ranks, first.role) == ("script-error", (1,), Role.ROOT)
+    assert first.confidence > 0.8
+    assert [d.cause for d in said.diagnoses if d.role is Role.ROOT] == ["script-error"]
+
+
+def test_an_exception_of_any_kind_counts_only_beside_peers_that_lost_it() -> None:
+    alone, beside = (
+        job("[rank1]: mylib.StrangeError: x"),
+        job("[rank1]: mylib.StrangeError: x", f"[rank0]: {CLOSED.format(1)}"),
+    )
+    assert alone.diagnoses[0].cause == "unclassified"
+    assert (beside.diagnoses[0].cause, beside.diagnoses[0].ranks) == ("script-error", (1,))
+
+
+def test_an_exception_that_a_cause_describes_is_not_the_programs_own() -> None:
+    said = job("[rank1]: KeyError: 'x'", f"[rank3]: {OOM}")
+    assert said.diagnoses[0].cause == "memory-exhausted"
+
+
+def test_a_kill_without_a_word_of_memory_is_first_of_all_a_kill() -> None:
+    said = job("E0101 api.py:869] failed (exitcode: -9) local_rank: 1 (pid: 4711) of binary: /usr/bin/python3")
+    assert [d.cause for d in said.diagnoses[:2]] == ["rank-killed", "rank-oom-killed"]
+    assert "dmesg" in said.next[0]
+
+
+def test_a_launchers_summary_adds_nothing_to_what_ranks_said_themselves() -> None:
+    timed_out = "[rank0]: RuntimeError: [x/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 6000ms for recv operation to complete"
+    said = job(
+        timed_out, "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:", "  exitcode  : 1 (pid: 7)"
+    )
+    assert said.diagnoses[0].cause == "collective-missing-rank"
 
 
 def test_a_line_without_a_clock_has_the_last_time_before_it() -> None:

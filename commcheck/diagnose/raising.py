@@ -1,0 +1,61 @@
+"""Which rank raised an exception of its own, where the others only tell of its end.
+
+Of the exceptions in a log some are described by a wording of a cause, and some by wordings alone that peers of a failed
+rank print (a closed connection, a time-out). What is left, and is of a kind that Python or a library raises for the
+program's own doing, is where the failure began.
+
+What may not be here: I/O.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from commcheck.diagnose import scan
+from commcheck.diagnose.crosscheck import Finding
+from commcheck.diagnose.errors import PYTHON_OWN
+from commcheck.model.case import LogLine
+
+_SCRIPT = "script-error"
+_OWN = PYTHON_OWN | {"ValueError", "TypeError", "AssertionError", "LookupError", "UnboundLocalError", "OverflowError"}
+"""Kinds that libraries of communication do raise, but with wordings that are known."""
+_LAUNCHERS = frozenset(
+    ("ChildFailedError", "SignalException", "ProcessRaisedException", "ProcessExitedException", "CalledProcessError",
+     "SystemExit", "KeyboardInterrupt")
+)  # fmt: skip
+_BESIDE_PEERS, _ALONE, _OTHER_KIND = 0.85, 0.66, 0.6
+
+
+@cache
+def _exception() -> re.Pattern[str]:
+    return re.compile(
+        r"^\s{0,20}(?:[A-Za-z_]\w{0,60}\.){0,8}(?P<kind>[A-Za-z_]\w{0,80}(?:Error|Exception|Exit|Interrupt|Iteration)): ?\S"
+    )
+
+
+def findings(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
+    """The program's own exception, if there is one and no cause names itself."""
+    weights: dict[tuple[str, int], float] = {}
+    for hit in hits:
+        if hit.cause != _SCRIPT:
+            key = (hit.line.source, hit.line.number)
+            weights[key] = max(weights.get(key, 0.0), hit.signature.weight)
+    own: list[LogLine] = []
+    others: list[LogLine] = []
+    peers = False
+    for line in lines:
+        weight = weights.get((line.source, line.number), 0.0)
+        match = _exception().match(line.text, 0, 400)
+        if weight and scan.is_fatal(line.text):
+            peers = peers or weight < scan.GENERIC_BELOW
+        elif match is not None and match["kind"] not in _LAUNCHERS:
+            (own if match["kind"] in _OWN else others).append(line)
+    if own:
+        return (_finding(own, _BESIDE_PEERS if peers else _ALONE),)
+    # Any other kind may be a failure of communication that we do not know; what peers say of it makes it this rank's.
+    return (_finding(others, _OTHER_KIND),) if others and peers else ()
+
+
+def _finding(lines: Sequence[LogLine], confidence: float) -> Finding:
+    ranks = tuple(sorted({line.rank for line in lines if line.rank is not None}))
+    return Finding(_SCRIPT, confidence, tuple(lines[:5]), ranks)
