@@ -10,7 +10,7 @@ SIGNATURES = table(
     Wording(
         {"interface-missing": 0.88},
         r"(?:Bootstrap|NET/Socket) : no (?:socket )?interface found|No usable listening interface found",
-        "interface found",
+        "no interface found | no socket interface found | usable listening interface",
         _BOOT + " and src/transport/net_socket.cc",
         "trainer-a:41:41 [0] bootstrap.cc:45 NCCL WARN Bootstrap : no socket interface found",
         "NET/Socket : Using [0]eno9:10.9.0.1<0>",
@@ -25,8 +25,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"interface-unroutable": 0.45},
-        r"(?:Bootstrap : Using|NET/Socket : Using|OOB) (?:\[\d+\])?(?:docker\d+|br-[0-9a-f]+|virbr\d+|veth\w+|cni\d+|flannel\S+|cali\w+):",
-        "using",
+        r"(?:Bootstrap : Using|NET/Socket : Using|OOB) (?:\[\d+\])?(?:docker\d+|br-[0-9a-f]+|virbr\d+|veth\w+|cni[01]|flannel\S+|cali\w+):",
+        "docker | g br- | ]br- | oob br- | virbr | veth | cni0: | cni1: | flannel | cali",
         "nccl: src/bootstrap.cc and src/transport/net_socket.cc; such interfaces lead out of no host",
         "trainer-a:41:41 [0] NCCL INFO Bootstrap : Using docker0:172.19.0.1<0>",
         "trainer-a:41:41 [0] NCCL INFO Bootstrap : Using eno9:10.9.0.1<0>",
@@ -82,7 +82,7 @@ SIGNATURES = table(
     Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.3, "link-flapping": 0.2},
         r"Call to (?:recv|send|sendmsg|recvmsg)\b.*(?:failed|returned).*(?:Broken pipe|Connection reset by peer)",
-        "call to",
+        "call to recv | call to send",
         _SOCKET,
         "trainer-a:41:77 [1] misc/socket.cc:518 NCCL WARN Net : Call to recv from 10.9.0.2<43210> failed : Connection reset by peer",
         "Call to recv from 10.9.0.2<43210> succeeded",
@@ -112,7 +112,7 @@ SIGNATURES = table(
         "system error handling enabled",
     ),
     Wording(
-        {"device-fault": 0.25, "driver-mismatch": 0.25, "peer-access-broken": 0.2, "memory-exhausted": 0.2},
+        {"device-fault": 0.28, "driver-mismatch": 0.25, "peer-access-broken": 0.2, "memory-exhausted": 0.2},
         r"unhandled cuda error",
         "unhandled cuda error",
         "nccl: src/init.cc, ncclGetErrorString (any failed CUDA call)",
@@ -136,7 +136,7 @@ SIGNATURES = table(
         "invalid usage of the option",
     ),
     Wording(
-        {"data-ports-dropped": 0.35, "transport-unavailable": 0.34, "rank-exited": 0.3},
+        {"transport-unavailable": 0.36, "data-ports-dropped": 0.35, "rank-exited": 0.3},
         r"Error encountered progressing operation=\w+",
         "encountered progressing operation=",
         "nccl: src/proxy.cc",
@@ -154,7 +154,7 @@ SIGNATURES = table(
     Wording(
         {"world-size-mismatch": 0.9},
         r"Bootstrap Root ?: mismatch in (?:rank count|info) from procs",
-        "mismatch in",
+        "mismatch in rank count | mismatch in info",
         _BOOT,
         "trainer-a:41:77 [0] bootstrap.cc:181 NCCL WARN Bootstrap Root : mismatch in rank count from procs 8 : 4",
         "mismatch in version",
@@ -226,7 +226,7 @@ SIGNATURES = table(
     Wording(
         {"interface-missing": 0.7},
         r"(?:Bind to|bind to) \S+ failed ?: (?:Cannot assign requested address|No such device)",
-        "bind to",
+        "cannot assign requested | no such device",
         _SOCKET,
         "NCCL WARN Net : Bind to 10.9.0.1<0> failed : Cannot assign requested address",
         "NCCL WARN Net : Bind to 10.9.0.1<4711> failed : Address already in use",

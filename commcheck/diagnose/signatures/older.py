@@ -29,8 +29,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"route-missing": 0.7, "interface-unroutable": 0.45, "partition": 0.35},
-        r"connect: (?:Network is unreachable|No route to host)",
-        "connect: n",
+        r"(?:connect|RuntimeError): (?:Network is unreachable|No route to host)",
+        "connect: n | runtimeerror: n",
         "gloo: gloo/transport/tcp; C library's perror",
         "[enforce fail at device.cc:83] rv != -1. -1 vs -1. connect: Network is unreachable",
         "connect: none",
@@ -78,7 +78,7 @@ SIGNATURES = table(
     Wording(
         {"memory-exhausted": 0.92},
         r"cuda runtime error \(2\)|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
-        "cuda runtime error ( | cuda_error_out_of_memory | cudaerrormemoryallocation",
+        "cuda runtime error (2) | cuda_error_out_of_memory | cudaerrormemoryallocation",
         "pytorch until 1.4; the CUDA driver's names",
         "RuntimeError: cuda runtime error (2) : out of memory at /src/THCStorage.cu:58",
         "cuda runtime error (59) : device-side assert triggered",
@@ -159,7 +159,7 @@ SIGNATURES = table(
     Wording(
         {"port-in-use": 0.75},
         r"\"description\":\"Failed to bind\"|Failed to (?:bind|add port) (?:to )?\S*:\d+",
-        "failed to ",
+        "failed to bind | failed to add port",
         "grpc-core",
         '{"created":"@1","description":"Failed to bind","target":"[::]:2222"}',
         "Failed to connect",

@@ -1,8 +1,11 @@
 """How processes end, as launchers, schedulers and kernels say it."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _ELASTIC = "pytorch: torch/distributed/elastic/multiprocessing"
+_OTHER = (Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)  # it ended: the summary does not say of what
+_MEMORY = (Symptom.TRAIN_OUT_OF_MEMORY, Symptom.TRAIN_OTHER_FAILURE)
 
 SIGNATURES = table(
     Wording(
@@ -16,7 +19,7 @@ SIGNATURES = table(
     Wording(
         {"rank-oom-killed": 0.95},
         r"[Dd]etected \d+ oom[-_]kill event",
-        "event",
+        "oom-kill event | oom_kill event",
         "kubernetes pod status; slurm: task/cgroup; ray",
         "slurmstepd: error: Detected 1 oom_kill event in StepId=99.batch. Some of the step tasks have been OOM Killed.",
         "OOM score adjusted",
@@ -28,18 +31,44 @@ SIGNATURES = table(
         _ELASTIC + "; openmpi; shells",
         "E0101 api.py:869] failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "E0101 api.py:869] failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
+        symptoms=_MEMORY,
     ),
     Wording(
         {"rank-oom-killed": 0.6, "rank-killed": 0.5, "memory-exhausted": 0.4},
-        r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:is killed by signal: Killed|exited unexpectedly)",
+        r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) is killed by signal: Killed",
         "dataloader worker (pid",
         "pytorch: torch/utils/data/dataloader.py and torch/csrc/DataLoader.cpp",
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
         "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Segmentation fault.",
+        symptoms=_MEMORY,
+    ),
+    Wording(
+        {
+            "rank-oom-killed": 0.55,
+            "rank-killed": 0.48,
+            "script-error": 0.45,
+            "shm-too-small": 0.4,
+            "rank-crashed": 0.35,
+        },
+        r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) exited unexpectedly",
+        "dataloader worker (pid",
+        "pytorch: torch/utils/data/dataloader.py (it does not say how)",
+        "RuntimeError: DataLoader worker (pid(s) 4711, 4712) exited unexpectedly",
+        "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
+        symptoms=(Symptom.PREP_DATA_LOADING_FAILURE,),
+    ),
+    Wording(
+        {"rank-crashed": 0.7, "fork-or-pickle": 0.4},
+        r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) is killed by signal: (?:Aborted|Segmentation fault|Floating point|Illegal)",
+        "dataloader worker (pid",
+        "pytorch: torch/csrc/DataLoader.cpp",
+        "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Aborted.",
+        "RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed.",
+        symptoms=(Symptom.PREP_DATA_LOADING_FAILURE, Symptom.TRAIN_SEGMENTATION_FAULT),
     ),
     Wording(
         {"rank-killed": 0.82},
-        r"Process \d+ got signal: (?:1|2|15|SIGHUP|SIGINT|SIGTERM)\b",
+        r"Process \d+ got signal: (?:Signals\.)?(?:1|2|15|SIGHUP|SIGINT|SIGTERM)\b",
         " got signal: ",
         _ELASTIC + "/api.py, SignalException (somebody ended the launcher)",
         "torch.distributed.elastic.multiprocessing.api.SignalException: Process 4711 got signal: 15",
@@ -47,7 +76,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-killed": 0.8},
-        r"Received \d+ death signal, shutting down workers",
+        r"Received (?:\d+|(?:Signals\.)?SIG\w+) death signal, shutting down workers",
         "death signal, shutting down workers",
         "pytorch: torch/distributed/elastic/agent/server/api.py",
         "WARNING:torch.distributed.elastic.agent.server.api:Received 15 death signal, shutting down workers",
@@ -55,19 +84,20 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-killed": 0.8},
-        r"closing signal SIG(?:HUP|INT)\b",
-        "closing signal sig",
+        r"closing signal (?:Signals\.)?SIG(?:HUP|INT)\b",
+        "closing signal s",
         _ELASTIC + "/api.py (the launcher passes on the signal that it got itself)",
         "Sending process 4711 closing signal SIGHUP",
         "Sending process 4711 closing signal SIGTERM",
     ),
     Wording(
         {"rank-exited": 0.2},
-        r"closing signal SIGTERM\b",
+        r"closing signal (?:Signals\.)?SIGTERM\b",
         "closing signal sigterm",
         _ELASTIC + "/api.py (the launcher ends the others after one has failed)",
         "Sending process 4711 closing signal SIGTERM",
         "Sending process 4711 closing signal SIGHUP",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-killed": 0.9},
@@ -132,6 +162,7 @@ SIGNATURES = table(
         _ELASTIC + "/errors (the launcher's summary; the cause is in the rank's own output)",
         "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:",
         "ChildProcess started",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
@@ -140,6 +171,7 @@ SIGNATURES = table(
         _ELASTIC,
         "  exitcode  : 3 (pid: 4711)",
         "  exitcode  : 0 (pid: 4711)",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
@@ -148,6 +180,7 @@ SIGNATURES = table(
         "pytorch: torch/multiprocessing/spawn.py",
         "-- Process 2 terminated with the following error:",
         "the connection terminated with code 3",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-exited": 0.42, "script-error": 0.4},
@@ -156,6 +189,7 @@ SIGNATURES = table(
         "openmpi, prrte: the launcher's summary",
         "mpirun detected that one or more processes exited with non-zero status, thus causing the job to be terminated.",
         "all processes exited",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-exited": 0.42, "script-error": 0.4},
@@ -164,6 +198,7 @@ SIGNATURES = table(
         "slurm: srun",
         "srun: error: trainer-b: task 3: Exited with exit code 2",
         "task 3 finished",
+        symptoms=_OTHER,
     ),
     Wording(
         {"rank-exited": 0.45, "rank-killed": 0.4, "rank-crashed": 0.35},
@@ -208,31 +243,31 @@ SIGNATURES = table(
     Wording(
         {"rank-oom-killed": 0.9},
         r"node running low on memory|worker\(s\) were killed due to .*memory pressure",
-        "memory",
+        "running low on memory | were killed due to",
         "ray: the memory monitor",
         "Task was killed due to the node running low on memory.",
         "memory monitor started",
     ),
     Wording(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
-        r"(?i)signal 9 \(SIGKILL\) received by PID|exited on signal 9\b|signal: 9\b.*killed",
-        "signal",
+        r"(?i)signal 9 \(SIGKILL\) received by PID|exited on signal 9\b|signal: 9\b.*killed|died with <Signals\.SIGKILL",
+        "signal 9 | signal: 9 | signals.sigkill",
         "pytorch: torch/distributed/elastic; openmpi, MPICH",
         "mpirun noticed that process rank 3 with PID 4711 on node trainer-b exited on signal 9 (Killed).",
         "exited on signal 11 (Segmentation fault).",
     ),
     Wording(
         {"rank-crashed": 0.82, "version-mismatch": 0.3},
-        r"(?i)\bsignal:? 11\b|\(SIGSEGV\)",
-        "signal",
+        r"(?i)\bsignal:? 11\b|\(SIGSEGV\)|died with <Signals\.SIG(?:SEGV|ILL|BUS|FPE)",
+        "signal 11 | signal: 11 | (sigsegv) | signals.sig",
         "pytorch: torch/distributed/elastic; openmpi, MPICH, UCX",
         "Caught signal 11 (Segmentation fault: address not mapped to object at address 0x8)",
         "exited on signal 9 (Killed).",
     ),
     Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
-        r"(?i)signal 6 \(SIGABRT\)|exited on signal 6\b",
-        "signal",
+        r"(?i)signal 6 \(SIGABRT\)|exited on signal 6\b|died with <Signals\.SIGABRT",
+        "signal 6 | signals.sigabrt",
         "pytorch: torch/distributed/elastic; openmpi",
         "traceback : Signal 6 (SIGABRT) received by PID 4711",
         "exited on signal 9 (Killed).",

@@ -105,7 +105,7 @@ SIGNATURES = table(
             "transport-unavailable": 0.2,
             "data-ports-dropped": 0.15,
         },
-        r"Watchdog caught collective operation timeout: Work\w+\(SeqNum=\d+",
+        r"Watchdog caught collective operation timeout: Work\w+\((?:SeqNum|OpType)=",
         "watchdog caught collective operation timeout",
         _NCCL + " (a timeout says that someone did not come, not who or why)",
         "[Rank 2] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=99, OpType=ALLREDUCE, NumelIn=8, NumelOut=8, Timeout(ms)=600000) ran for 600100 milliseconds before timing out.",

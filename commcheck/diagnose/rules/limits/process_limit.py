@@ -105,8 +105,8 @@ RULE = Rule(
             weight=0.9,
         ),
         Signature(
-            pattern=r"pthread_create failed for thread \d+ of \d+: Resource temporarily unavailable",
-            literal="pthread_create failed",
+            pattern=r"pthread_create failed|fork: retry: |[Ff]ailed to create (?:a )?(?:new )?thread\b",
+            literal="pthread_create failed | fork: retry: | failed to create new thread | failed to create a | failed to create thread",
             source="OpenBLAS driver/others/blas_server.c",
             positive="OpenBLAS blas_thread_init: pthread_create failed for thread 3 of 64: Resource temporarily unavailable",
             negative="pthread_create returned 0",

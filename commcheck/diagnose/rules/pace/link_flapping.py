@@ -102,7 +102,7 @@ RULE = Rule(
     signatures=(
         Signature(
             pattern=r"(?:NIC |: )?Link is Down\b|link (?:down|became not ready|status definitely down)|carrier lost|Lost carrier",
-            literal="link | carrier",
+            literal="link is down | link down | link became not | link status definitely | carrier lost | lost carrier",
             source="linux: network drivers, bonding",
             positive="mlx5_core 0000:1b:00.0 ens9np0: Link is Down",
             negative="Link is Up - 100Gbps",

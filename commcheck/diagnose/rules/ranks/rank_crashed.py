@@ -49,7 +49,12 @@ RULE = Rule(
     code="CC173",
     title="A rank crashed",
     stage=Stage.SETUP,
-    symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT, Symptom.SETUP_FAILURE, Symptom.TRAIN_COMMUNICATION_ERROR),
+    symptoms=(
+        Symptom.TRAIN_SEGMENTATION_FAULT,
+        Symptom.SETUP_FAILURE,
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.PREP_DATA_LOADING_FAILURE,
+    ),
     fixes=((FixPattern.DEPENDENCY_VERSION, ADVICE),),
     match=match,
     explains=FOLLOWS,

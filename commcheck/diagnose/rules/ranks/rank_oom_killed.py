@@ -39,7 +39,12 @@ RULE = Rule(
     code="CC172",
     title="A rank was killed for lack of memory",
     stage=Stage.SETUP,
-    symptoms=(Symptom.TRAIN_OUT_OF_MEMORY, Symptom.SETUP_FAILURE, Symptom.TRAIN_COMMUNICATION_ERROR),
+    symptoms=(
+        Symptom.TRAIN_OUT_OF_MEMORY,
+        Symptom.SETUP_FAILURE,
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        Symptom.PREP_DATA_LOADING_FAILURE,
+    ),
     fixes=((FixPattern.MEMORY_OR_CORE_SETTING, ADVICE),),
     match=match,
     explains=(*FOLLOWS, "rank-killed"),

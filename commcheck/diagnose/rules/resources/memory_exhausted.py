@@ -36,8 +36,8 @@ RULE = Rule(
     ),
     signatures=(
         Signature(
-            pattern="(?:CUDA|HIP|XPU|NPU|MPS backend|GPU) ?out of memory|out of memory trying to allocate|OutOfMemoryError",
-            literal="out of memory | outofmemoryerror",
+            pattern=r"(?:CUDA|HIP|XPU|NPU|MPS backend|GPU)(?: error:)? ?out of memory|out of memory trying to allocate|OutOfMemoryError|[Cc]uda failed with error 2 ",
+            literal="out of memory | outofmemoryerror | failed with error 2",
             source="pytorch: c10/cuda/CUDACachingAllocator.cpp; jax",
             positive="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
             negative="Out of memory: Killed process 4711 (python)",

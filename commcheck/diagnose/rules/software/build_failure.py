@@ -45,15 +45,17 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"(?:Failed building wheel|Building wheel .*error|ERROR: Failed to build|Could not build wheels) ?(?:for )?\S*",
-            literal="wheel",
+            literal="building wheel | failed to build | build wheels",
             source="pip",
             positive="ERROR: Failed building wheel for horovod",
             negative="Building wheel for horovod (setup.py): finished",
             weight=0.8,
         ),
         Signature(
-            pattern=r"Error building extension|Ninja is required to load C\+\+ extensions|Unable to (?:JIT )?load the \w+ op",
-            literal="error building extension | ninja is required | unable to load the | jit load the",
+            pattern=r"Error (?:building extension|compiling objects for extension)|Ninja is required to load C\+\+ extensions|Unable to (?:JIT )?load the \w+ op"
+            r"|ninja: build stopped|Command '\['ninja', '-v'|error: (?:subprocess-exited-with-error|legacy-install-failure|metadata-generation-failed)",
+            literal="error building extension | error compiling objects | ninja is required | unable to load the | jit load the"
+            " | ninja: build stopped | command '['ninja' | subprocess-exited-with | legacy-install-failure | metadata-generation-failed",
             source="pytorch: torch/utils/cpp_extension.py; deepspeed: op_builder/builder.py",
             positive="RuntimeError: Error building extension 'fused_adam'",
             negative="Building extension module",
@@ -85,7 +87,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"Horovod build with GPU support was requested but|HOROVOD_\w+=\S+ is invalid, supported values",
-            literal="horovod",
+            literal="horovod build with | is invalid, supported values",
             source="horovod: CMakeLists.txt",
             positive="Horovod build with GPU support was requested but this PyTorch installation does not support CUDA.",
             negative="Horovod build started",

@@ -65,7 +65,7 @@ RULE = Rule(
             weight=0.25,
         ),
         Signature(
-            pattern=r"^(?!.*dlerror).*[Cc]ould not load (?:dynamic )?library '?lib\w+|'lib\w+\.so\S*' not found in library path",
+            pattern=r"^(?!.*dlerror).*[Cc]ould not load (?:dynamic )?library '?lib\w+|'?lib\w+\.so\S*? not found in library path",
             literal="could not load dynamic lib | could not load lib | not found in library path",
             source="cuDNN; torch7",
             positive="Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: No such file or directory",

@@ -88,7 +88,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"ProcessGroup\w* (?:does not support|doesn't support) \w+",
-            literal="support",
+            literal="does not support | doesn't support",
             source="pytorch: torch/csrc/distributed/c10d",
             positive="RuntimeError: ProcessGroupGloo does not support alltoall_base",
             negative="ProcessGroupGloo supports allreduce",

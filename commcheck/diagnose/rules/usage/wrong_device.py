@@ -49,7 +49,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"Tensors must be CUDA and dense|[Tt]ensor(?:s|\(s\))? must be (?:on|in) (?:a )?(?:CUDA|GPU)|only supports (?:CUDA|GPU) tensors",
-            literal="tensor",
+            literal="tensors must be | tensor must be | tensor(s) must be | gpu tensors | cuda tensors",
             source="pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp",
             positive="RuntimeError: Tensors must be CUDA and dense",
             negative="CUDA tensors are dense",
