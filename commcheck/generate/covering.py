@@ -59,6 +59,13 @@ class Coverage:
                 closed += 1
         return closed
 
+    def reopen(self, row: Row, still: Coverage) -> None:
+        """What the row holds and `still` has open is open here, too: closing it was too early."""
+        for where, values in self._open.items():
+            value = tuple(row[p] for p in where)
+            if value in still._open[where]:
+                values.add(value)
+
     def forbid(self, combination: Combination) -> None:
         """No further row holds this, and nothing that has it in it is open."""
         if not combination:

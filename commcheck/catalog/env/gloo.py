@@ -2,14 +2,15 @@
 
 Sources: PyTorch's `torch/csrc/distributed/c10d/GlooDeviceFactory.cpp` and `ProcessGroupGloo.cpp`, and the names in
 the library of torch 2.13. `GLOO_SOCKET_IFNAME` and `GLOO_DEVICE_TRANSPORT` were measured to keep their effect when
-set after `import torch`.
+set after `import torch`, and so were GLOO_LOG_LEVEL and GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER. The others are read where they
+are used (gloo's `gloo/common/utils.cc` and `logging.cc`). Gloo's flags know "1" and "True"; every other text is no.
 """
 
 from commcheck.catalog.env.row import EnvVar, Kind, ReadAt
 
 _FACTORY = "pytorch torch/csrc/distributed/c10d/GlooDeviceFactory.cpp"
 _PG = "pytorch torch/csrc/distributed/c10d/ProcessGroupGloo.cpp"
-_LIB = "named in the library of torch 2.13 (gloo)"
+_UTILS = "gloo gloo/common/utils.cc"
 
 ROWS: tuple[EnvVar, ...] = (
     EnvVar(
@@ -63,33 +64,38 @@ ROWS: tuple[EnvVar, ...] = (
         "GLOO_DISABLE_CONNECTION_RETRIES",
         Kind.FLAG,
         "0",
-        "Do not try again when a connection to a peer fails.",
+        "Do not try again when a connection to a peer fails. Only 1 and True mean yes.",
         "gloo",
-        _LIB,
+        _UTILS,
+        ReadAt.INIT,
     ),
     EnvVar(
         "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER",
         Kind.FLAG,
-        "1",
-        "Use the peer's rank as the sequence number of a connection.",
+        "0",
+        "Use the peer's rank as the sequence number of a connection. The same on all ranks: otherwise one of them crashes. Only "
+        "1 and True mean yes.",
         "gloo",
-        _LIB,
+        _UTILS,
+        ReadAt.INIT,
     ),
     EnvVar(
         "GLOO_ENABLE_STORE_V2_API",
         Kind.FLAG,
-        "",
-        "Use the store's batch calls when addresses are exchanged.",
+        "0",
+        "Use the store's batch calls when addresses are exchanged. Only 1 and True mean yes.",
         "gloo",
-        _LIB,
+        _UTILS,
+        ReadAt.INIT,
     ),
     EnvVar(
         "GLOO_LOG_LEVEL",
         Kind.ENUM,
         "WARN",
-        "How much gloo itself writes to standard error.",
+        "How much gloo itself writes to standard error. In capitals: every other word counts as ERROR.",
         "gloo",
-        _LIB,
+        "gloo gloo/common/logging.cc",
+        ReadAt.INIT,
         choices=("DEBUG", "INFO", "WARN", "ERROR", "UNSET"),
     ),
     EnvVar(

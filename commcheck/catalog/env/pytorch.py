@@ -7,7 +7,7 @@ by `getCvarBool` and `getCvarInt`, which refuse a bad value ("Invalid value for 
 y, yes, 1, t, true, n, no, 0, f, false.
 
 When a variable is read: TORCH_DISTRIBUTED_DEBUG and TORCH_CPP_LOG_LEVEL were measured to lose their effect when set
-after `import torch`; MASTER_*, RANK, WORLD_SIZE and LOCAL_* to keep theirs.
+after `import torch`; MASTER_*, RANK, WORLD_SIZE, LOCAL_* and TORCH_GLOO_LAZY_INIT to keep theirs.
 """
 
 from commcheck.catalog.env.row import EnvVar, Kind, Owner, ReadAt
@@ -108,7 +108,7 @@ ROWS: tuple[EnvVar, ...] = (
     _FR.row("TORCH_INCLUDE_STACK_TRACE", _FLAG, "1", "Stacks in the dump.", strict=True),
 
     _LIB.row("TORCH_GLOO_LAZY_INIT", _FLAG, "0", "Gloo connects two ranks when they first talk, in place of all with "
-             "all at the start.", strict=True, since="2.8"),
+             "all at the start. The same on all ranks: otherwise one of them crashes.", _I, strict=True, since="2.8"),
     _LIB.row("TORCH_DISTRIBUTED_DEBUG", _ENUM, "OFF", "DETAIL checks the collectives of all ranks against each other "
              "(slow), INFO writes more.", choices=("OFF", "INFO", "DETAIL"), strict=True, since="1.9"),
     _LIB.row("TORCH_CPP_LOG_LEVEL", _ENUM, "WARNING", "How much torch's C++ side writes; INFO shows the store's "
