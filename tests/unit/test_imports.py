@@ -92,6 +92,14 @@ def test_pure_packages_know_nothing_of_the_world_outside(part: str) -> None:
     assert guilty == {}
 
 
+@pytest.mark.parametrize("part", ["generate", "predict"])
+def test_what_is_drawn_and_predicted_depends_on_arguments_alone(part: str) -> None:
+    seeded = {"random"}  # a generator with a seed, made where it is used
+    guilty = {str(p.relative_to(ROOT)): found for p in sources(part) if (found := imports(p) & (EFFECTS - seeded))}
+    assert guilty == {}
+    assert not [p for p in sources(part) if "hypothesis" in imports(p) and p.name != "strategies.py"]
+
+
 def test_torch_is_the_workers_alone() -> None:
     guilty = [str(p.relative_to(ROOT)) for p in sources(".") if "worker" not in p.parts and "torch" in imports(p)]
     assert guilty == []
