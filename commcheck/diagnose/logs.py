@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, index, raising, scan
+from commcheck.diagnose import crosscheck, doing, index, raising, scan
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -139,7 +139,9 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     sure = sure or any(finding.confidence >= _SURE and finding.cause in known for finding in compared)
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
     matches = {
-        cause: _match(known[cause], found, stage, sure=sure, first=first, survived=cause in survived)
+        cause: _match(
+            known[cause], found, stage, _shown(found, lines), sure=sure, first=first, survived=cause in survived
+        )
         for cause, found in by_cause.items()
         if cause in known
     }
@@ -148,7 +150,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     for finding in compared:
         before = matches.get(finding.cause)
         if finding.cause in known and (before is None or before.confidence < finding.confidence):
-            matches[finding.cause] = _compared(known[finding.cause], finding, stage)
+            found = _compared(known[finding.cause], finding, stage)
+            matches[finding.cause] = replace(found, symptom=before.symptom) if before else found
     if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
         unknown = unclassified(lines, best=max((match.confidence for match in matches.values()), default=0.0))
         if unknown:
@@ -231,10 +234,24 @@ def _position(hit: scan.Hit) -> tuple[float, int]:
     return (hit.line.seconds if hit.line.seconds is not None else 0.0, hit.line.number)
 
 
+def _shown(hits: Sequence[scan.Hit], lines: Sequence[LogLine]) -> tuple[Symptom, ...]:
+    """What the weightiest wording of a cause says that it is, or else what the program was doing."""
+    best = max(hits, key=lambda hit: hit.signature.weight)
+    return best.signature.symptoms or (doing.shown(lines, best.line) if best.cause == _SCRIPT else ())
+
+
 def _match(
-    rule: Rule, hits: Sequence[scan.Hit], stage: Stage | None, *, sure: bool, first: tuple[float, int], survived: bool
+    rule: Rule,
+    hits: Sequence[scan.Hit],
+    stage: Stage | None,
+    shown: tuple[Symptom, ...],
+    *,
+    sure: bool,
+    first: tuple[float, int],
+    survived: bool,
 ) -> Match:
-    """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
+    """One cause's hits as a match. `shown`: what they say that it is; `sure`: some cause has a wording of its own;
+    `first`: where the first of those is."""
     confidence = _weight(hits)
     told_by_peers = rule.cause != _SCRIPT  # a program's exception is its own, however little it tells
     follows = sure and told_by_peers and not survived and confidence < scan.GENERIC_BELOW
@@ -247,7 +264,7 @@ def _match(
     named = {hit.named for hit in hits if hit.named is not None}
     own = {hit.line.rank for hit in hits if hit.line.rank is not None and hit.signature.weight >= scan.GENERIC_BELOW}
     return Match(
-        symptom=symptom_at(rule, stage, max(hits, key=lambda hit: hit.signature.weight).signature.symptoms),
+        symptom=symptom_at(rule, stage, shown),
         title=rule.title,
         confidence=round(confidence, 3),
         ranks=tuple(sorted(named or own)),

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
-from commcheck.diagnose import crosscheck, index, progress
+from commcheck.diagnose import crosscheck, doing, index, progress
 from commcheck.diagnose.index import Entry
 from commcheck.diagnose.ingest import advice, identities
 from commcheck.diagnose.prefilter import Prefilter
@@ -70,7 +70,7 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
     (
         Stage.TRAINING,
         (
-            r"(?i)\bepoch\b\W{0,4}\d|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
+            r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
             r"|optimizer\.step|SeqNum=(?:\d{3,})"
         ),
     ),
@@ -78,13 +78,13 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
         Stage.PREPARATION,
         (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
-            r"|broadcast_variables|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
+            r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
         ),
     ),
     (
         Stage.SETUP,
         (
-            r"init_process_group|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
+            r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
         ),
     ),
@@ -95,7 +95,8 @@ _STAGE_WORDS = (
     "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables", "load_checkpoint",
     "load_state_dict", "tokeniz", "init_process_group", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
     "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
-    "initialize distributed", "hvd.init", "distributed.initialize",
+    "initialize distributed", "hvd.init", "distributed.initialize", "horovodallreduce", "horovod_allreduce", "images/sec",
+    "img/sec", "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "mpi_init", "master init", *doing.WORDS,
 )  # fmt: skip
 
 

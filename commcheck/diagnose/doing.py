@@ -1,0 +1,52 @@
+"""What the program was doing when it failed, by the functions that a traceback names.
+
+A KeyError is a KeyError; inside of `load_checkpoint` it is a model that does not load. Only where the wording of a
+failure says nothing more itself.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from commcheck.model.case import LogLine
+from commcheck.model.taxonomy import Symptom
+
+_FUNCTIONS: tuple[tuple[tuple[Symptom, ...], str], ...] = (
+    (
+        (Symptom.PREP_MODEL_LOADING_FAILURE, Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING),
+        r"_?(?:load|restore|resume)_(?:\w+_)?(?:checkpoint|model|weights|state_dict|state)\w*|from_pretrained|restore|load_from_checkpoint",
+    ),
+    (
+        (Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,),
+        r"_?save_(?:\w+_)?(?:checkpoint|model|weights|state|pretrained)\w*|_serialize_model|to_json|torch_save",
+    ),
+    (
+        (Symptom.PREP_DATA_LOADING_FAILURE, Symptom.PREP_OTHER),
+        r"load_data(?:set)?|read_data_sets|_?download_and_prepare|maybe_download|prepare_data|_try_get_data|_next_data",
+    ),
+)
+WORDS = (
+    ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in save_", ", in _save_",
+    ", in _serialize_model", ", in to_json", ", in torch_save", ", in read_data_sets", ", in download_and", ", in _download_and",
+    ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _next_data",
+)  # fmt: skip
+"""One of these is in every frame that is looked for."""
+_SHOWN = 4096
+
+
+@cache
+def _frames() -> tuple[tuple[tuple[Symptom, ...], re.Pattern[str]], ...]:
+    return tuple(
+        (symptoms, re.compile(rf", in (?:{names})\s*(?:$|\()"))  # Python before 3.13 writes no parentheses
+        for symptoms, names in _FUNCTIONS
+    )
+
+
+def shown(lines: Sequence[LogLine], at: LogLine) -> tuple[Symptom, ...]:
+    """What a failure is whose line is `at`, by the last frame before it in the same log; nothing where none tells."""
+    for line in reversed(lines):
+        if line.source == at.source and line.number < at.number:
+            for symptoms, pattern in _frames():
+                if pattern.search(line.text, 0, _SHOWN):
+                    return symptoms
+    return ()
