@@ -16,7 +16,7 @@ SIGNATURES = table(
     Wording(
         {"interface-missing": 0.7},
         r"(?<!rp != nullptr\. )(?<!ifa != nullptr\. )Unable to find (?:address|interface) for:? \S+",
-        "unable to find",
+        "unable to find address | unable to find interface",
         "gloo: gloo/transport/tcp/device.cc and gloo/common/linux.cc",
         "RuntimeError: Unable to find address for: bond7",
         "rp != nullptr. Unable to find address for: some-host",
@@ -72,7 +72,7 @@ SIGNATURES = table(
     Wording(
         {"data-ports-dropped": 0.5, "interface-unroutable": 0.4, "one-way-blocked": 0.35, "world-size-mismatch": 0.3},
         r"[Cc]onnectFullMesh failed with .*(?:[Cc]onnect timeout|timed out connecting)|Connect timeout \[(?!127\.|::1)",
-        "connect",
+        "connectfullmesh failed with | connect timeout [",
         _PAIR + ", waitUntilConnected",
         "Gloo connectFullMesh failed with [/src/gloo/transport/tcp/pair.cc:311] Connect timeout [10.9.0.3]:4711",
         "Gloo connectFullMesh finished in 3 ms",
@@ -109,7 +109,7 @@ SIGNATURES = table(
     Wording(
         {"collective-missing-rank": 0.3, "rank-straggling": 0.3, "data-ports-dropped": 0.3},
         r"(?:Read|Write|Send) timeout \[?[\w.:]+\]?",
-        "timeout",
+        "read timeout | write timeout | send timeout",
         _PAIR + " and gloo/transport/tcp/unbound_buffer.cc",
         "[/src/gloo/transport/tcp/pair.cc:523] Read timeout [10.9.0.2]:4711",
         "read timeout set to 30",

@@ -34,7 +34,7 @@ SIGNATURES = table(
     Wording(
         {"route-missing": 0.75, "data-ports-refused": 0.4, "partition": 0.35, "one-way-blocked": 0.3},
         r"[Cc]onnect to \S+ (?:failed|returned)\W.*(?:No route to host|Network is unreachable)",
-        "connect to",
+        "no route to host | network is unreachable",
         _SOCKET + " (a rejecting firewall says so too)",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN socketPollConnect: Connect to 10.9.0.2<43210> returned 113(No route to host) errno 115(Operation now in progress)",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Connect to 10.9.0.2<43210> failed : Connection refused",
@@ -42,7 +42,7 @@ SIGNATURES = table(
     Wording(
         {"host-resolves-to-loopback": 0.5, "interface-loopback": 0.62, "rank-exited": 0.3},
         r"[Cc]onnect to " + _LOOP + r"<\d+> (?:failed|returned)\W.*(?:Connection refused|Connection timed out)",
-        "connect to",
+        "connection refused | connection timed out",
         _SOCKET,
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 127.0.0.1<43210> failed : Connection refused",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
@@ -50,7 +50,7 @@ SIGNATURES = table(
     Wording(
         {"data-ports-refused": 0.5, "rank-exited": 0.4, "rank-crashed": 0.3},
         r"[Cc]onnect to (?!127\.|::1|localhost)\S+ (?:failed|returned)\W.*Connection refused",
-        "connect to",
+        "connection refused",
         _SOCKET,
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 127.0.0.1<43210> failed : Connection refused",
@@ -58,7 +58,7 @@ SIGNATURES = table(
     Wording(
         {"data-ports-dropped": 0.7, "interface-unroutable": 0.4, "one-way-blocked": 0.35},
         r"[Cc]onnect to (?!127\.|::1|localhost)\S+ (?:failed|returned)\W.*Connection timed out",
-        "connect to",
+        "connection timed out",
         _SOCKET,
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection timed out",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",

@@ -40,7 +40,7 @@ SIGNATURES = table(
         {"transport-unavailable": 0.75, "env-malformed": 0.3},
         r"NET/IB ?: (?:Can't (?:merge|connect) net devices|Trying to (?:merge|use)|Local mergedDev|Attempted to merge|Remote \S+ device is incompatible)"
         r"|TOPO/NET : (?:Couldn't|Can't|Tried|Only matched|Could not)",
-        "net devices | trying to | local mergeddev | attempted to merge | is incompatible with the local | topo/net : ",
+        "t merge net devices | t connect net devices | : trying to merge | : trying to use | local mergeddev | attempted to merge | is incompatible with the local | topo/net : ",
         _IB + " and " + _TOPO + ", merged network devices",
         _AT + "NCCL WARN NET/IB : Attempted to merge incompatible devices: [0]mlx5_0:1/IB and [1]mlx5_1:1/RoCE.",
         "NET/IB : Made virtual device [2] name=mlx5_0+mlx5_1",

@@ -14,7 +14,7 @@ SIGNATURES = table(
     Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.4, "rank-killed": 0.3},
         r"(?:RuntimeError|[Ss]ystem error|\berror): (?:Connection reset by peer|Broken pipe)",
-        "error: ",
+        "error: connection reset | error: broken pipe",
         "pytorch: torch/lib/c10d/Utils.cpp until 1.9; ray",
         "RuntimeError: Connection reset by peer",
         "RuntimeError: something else",
@@ -127,7 +127,7 @@ SIGNATURES = table(
     Wording(
         {"rank-oom-killed": 0.9},
         r"[Ee]xceeded (?:job|step) memory limit|oom[-_]kill event in Step",
-        "memory limit | kill event in step",
+        "job memory limit | step memory limit | kill event in step",
         "slurm: slurmstepd",
         "slurmstepd: error: Exceeded job memory limit at some point.",
         "the memory limit is 8 GiB",
@@ -183,7 +183,7 @@ SIGNATURES = table(
     Wording(
         {"data-ports-refused": 0.4, "rank-exited": 0.38},
         r"[Cc]onnect to \S+<\d+> (?:failed|returned)\W.*(?:connection abort|reset by peer|not permitted)",
-        "connect to",
+        "connection abort | reset by peer | not permitted",
         "nccl: src/misc/socket.cc",
         "NCCL WARN socketStartConnect: Connect to 10.9.0.2<43210> failed : Software caused connection abort",
         "Connect to 10.9.0.2<43210> done",

@@ -48,7 +48,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"(?:mpirun|mpiexec|prterun|orterun|srun|horovodrun).{0,40}(?:was unable to (?:find|launch)|could not (?:find|launch))|was unable to find the specified executable|execve\(\): \S+: No such file",
-            literal="was unable to | could not | execve(): ",
+            literal="was unable to find | was unable to launch | could not find | could not launch | execve(): ",
             source="openmpi, prrte, slurm",
             positive="mpirun was unable to find the specified executable file, and therefore did not launch the job.",
             negative="mpirun found the file",

@@ -89,7 +89,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"(?:ssh|kex)_exchange_identification: |Connection (?:closed|reset) by \S+ port 22\b",
-            literal="exchange_identification | port ",
+            literal="exchange_identification |  port 22",
             source="openssh",
             positive="kex_exchange_identification: Connection closed by remote host",
             negative="connection to port 22 ok",

@@ -118,7 +118,7 @@ RULE = Rule(
         ),
         Signature(
             pattern="(?:Monitored barrier|barrier).{0,60}(?:reached timeout|did not reach)",
-            literal="barrier",
+            literal="reached timeout | did not reach",
             source="gloo and torchelastic",
             positive="Store based barrier reached timeout of 1800 s",
             negative="barrier reached",

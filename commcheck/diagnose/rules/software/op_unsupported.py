@@ -64,7 +64,7 @@ RULE = Rule(
         ),
         Signature(
             pattern="(?:Unsupported|Invalid|Input tensor) (?:data|scalar) ?type.{0,40}(?:NCCL|Gloo|gloo|process group)|Input tensor data type is not supported for NCCL",
-            literal="data type | datatype | scalar type | scalartype",
+            literal="unsupported data | unsupported scalar | invalid data | invalid scalar | input tensor data | input tensor scalar",
             source="pytorch: torch/csrc/distributed/c10d/NCCLUtils.cpp",
             positive="RuntimeError: Input tensor data type is not supported for NCCL process group: Short",
             negative="data type float",

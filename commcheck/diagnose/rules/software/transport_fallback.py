@@ -71,7 +71,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"transport retry (?:count )?exceeded.*fall(?:ing)? back|[Ff]alling back to (?:TCP|sockets?|tcp)\b",
-            literal="back to",
+            literal="transport retry | back to tcp | back to socket",
             source="openmpi, UCX and launchers",
             positive="UCX WARN no RDMA device, falling back to tcp",
             negative="falling back to defaults",

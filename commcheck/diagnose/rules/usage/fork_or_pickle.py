@@ -52,7 +52,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"[Cc]an(?:'|no)t pickle (?:local object|<?\w+|'[\w.]+' object)",
-            literal="pickle",
+            literal="can't pickle | cannot pickle",
             source="Python: pickle",
             positive="AttributeError: Can't pickle local object 'main.<locals>.collate'",
             negative="pickled the object",
