@@ -1,0 +1,14 @@
+"""The settings that work here: the smallest environment with which a world forms on these hosts, found and proven by worlds.
+
+What may not be here: a setting that was not tried and is not marked so.
+
+model       a setting, a candidate, the hosts, and the answer
+networks    by which interfaces and addresses all hosts can reach each other (pure)
+choices     what may be set, from facts alone (pure)
+search      which world to try next, and when the answer is proven (pure)
+advice      what is said of NCCL where no world with it can be tried (pure)
+survey      the facts of all hosts, and which ports are free and let through (effects)
+trials      worlds, watched and judged (effects)
+text        the answer for a reader
+forms/      the answer for a shell, Slurm, torchrun, Kubernetes, a Dockerfile: one file each
+"""
