@@ -30,7 +30,7 @@ DIAGNOSES_MENDED = 3
 """Root diagnoses whose fixes are tried, best first."""
 
 
-def _silent(_: object) -> None:
+def silent(_: object) -> None:
     """Progress that nobody wants to see."""
 
 
@@ -41,10 +41,10 @@ def preflight(
     command: tuple[str, ...] = (),
     try_fixes: bool = True,
     terms: Terms | None = None,
-    progress: Callable[[str], None] = _silent,
+    progress: Callable[[str], None] = silent,
     first: Callable[[Report], None] | None = None,
     keep: Callable[[Case], None] | None = None,
-    heard: Callable[[RunningWorld], None] = _silent,
+    heard: Callable[[RunningWorld], None] = silent,
 ) -> Report:
     """Form the world of `plan`, check it phase by phase, diagnose, try the fixes.
 
@@ -125,7 +125,7 @@ def observe(
     terms: Terms,
     progress: Callable[[str], None],
     decides: Callable[[Case], bool] = decided,
-    heard: Callable[[RunningWorld], None] = _silent,
+    heard: Callable[[RunningWorld], None] = silent,
 ) -> Case:
     """Run one world and return all evidence about it. `decides`: whether the evidence so far is enough."""
     with launcher.start(plan) as world:
@@ -141,7 +141,7 @@ def with_tried_fixes(
     judgement: Judgement,
     terms: Terms,
     progress: Callable[[str], None],
-    heard: Callable[[RunningWorld], None] = _silent,
+    heard: Callable[[RunningWorld], None] = silent,
 ) -> tuple[Diagnosis, ...]:
     """The diagnoses with `verified` filled in: each fix that only changes settings is applied to the same world."""
     left = FIXES_TRIED
@@ -195,5 +195,5 @@ def _try(
     except UsageError as e:
         return replace(fix, not_tried=str(e))
     progress(f"trying a fix: {fix.text}")
-    case = observe(mended, launcher, facts, terms, _silent, heard=heard)
+    case = observe(mended, launcher, facts, terms, silent, heard=heard)
     return replace(fix, verified=judge(case).verdict is Verdict.HEALTHY)

@@ -19,8 +19,10 @@ from commcheck.errors import UsageError
 TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
+    from commcheck.model.scenario import Scenario
     from commcheck.scenarios.load import Found
-    from commcheck.scenarios.score import Board
+    from commcheck.scenarios.run import Kept, Ran
+    from commcheck.scenarios.score import Board, Outcome
 
 FORMS = ("text", "json", "markdown", "svg")
 
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--format", choices=FORMS, default="text", help="form of the scoreboard (default: text)")
     running.add_argument("--output", metavar="FILE", help="write the scoreboard to FILE instead of standard output")
     running.add_argument("--quiet", action="store_true", help="no progress on standard error, only the scoreboard")
+    running.add_argument("--save", metavar="DIR", help="leave a bundle there of each world that was not as expected")
+    running.add_argument("--all", action="store_true", help="with --save: of every world")
     fresh = actions.add_parser("new", prog="commcheck scenario new", description="A scenario file to begin with.")
     fresh.add_argument("file", metavar="FILE", help="the file to make; one that exists is not overwritten")
     fresh.add_argument("--kind", metavar="KIND", help="the fault that it shows (default: drop; a wrong name lists all)")
@@ -114,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UsageError("no scenario has all of that: `commcheck scenario list` shows what there is")
     no_lab = _without_root(found)
     from commcheck.scenarios.jobs import run_all
-    from commcheck.scenarios.score import Outcome, board, skipped
+    from commcheck.scenarios.score import board, skipped
     from commcheck.scenarios.to_text import line
 
     progress = Progress(quiet=args.quiet)
@@ -127,7 +131,8 @@ def _run(args: argparse.Namespace) -> int:
 
     begin = time.monotonic()
     runnable = [f for f in found if not (no_lab and f.scenario.lab is not None)]
-    ran = {r.name: r for r in run_all(runnable, args.jobs or max(1, (os.cpu_count() or 2) // 2), said)}
+    jobs = args.jobs or max(1, (os.cpu_count() or 2) // 2)
+    ran = {r.name: r for r in run_all(runnable, jobs, said, _keeping(args))}
     rows = [ran.get(f.name) or skipped(f.name, f.scenario, no_lab) for f in found]
     progress.done()
     result = board(rows, time.monotonic() - begin)
@@ -135,6 +140,28 @@ def _run(args: argparse.Namespace) -> int:
     if not result.sum.scenarios:
         return 3
     return 0 if result.sum.as_expected == result.sum.scenarios else 1
+
+
+def _keeping(args: argparse.Namespace) -> Kept | None:
+    """What saves the worlds that --save asks for."""
+    if args.save is None:
+        if args.all:
+            raise UsageError("--all says which worlds are saved: give --save DIR with it")
+        return None
+    from commcheck.replay.bundle import bundle_of
+    from commcheck.replay.file import save
+
+    try:
+        Path(args.save).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--save {args.save}: {error.strerror or error}") from error
+
+    def kept(row: Outcome, scenario: Scenario, ran: Ran) -> None:
+        if args.all or row.problems:
+            made = bundle_of(ran.plan, ran.case, ran.report, origin="scenario", name=row.name, scenario=scenario)
+            save(made, Path(args.save, f"{row.name.replace('/', '-').removesuffix('.toml')}.zip"))
+
+    return kept
 
 
 def _without_root(found: tuple[Found, ...]) -> str:

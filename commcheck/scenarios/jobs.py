@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 
 from commcheck.errors import CommcheckError
 from commcheck.scenarios.load import Found
-from commcheck.scenarios.run import Runner
+from commcheck.scenarios.run import Kept, Runner
 from commcheck.scenarios.score import Outcome, failed
 
 Said = Callable[[Outcome], None]
 
 
-def run_all(wanted: Sequence[Found], jobs: int, said: Said) -> tuple[Outcome, ...]:
+def run_all(wanted: Sequence[Found], jobs: int, said: Said, kept: Kept | None = None) -> tuple[Outcome, ...]:
     """Run all, `jobs` at a time, and give their outcomes in the order of `wanted`; `said` is called with each as it ends
-    (by one thread at a time). One that fails for our own reasons does not stop the others."""
+    (by one thread at a time), `kept` with all that was seen of it (by several at once). One that fails for our own
+    reasons does not stop the others."""
     # The dear ones first: a long one that comes last would keep the other workers waiting.
     order = sorted(range(len(wanted)), key=lambda i: -wanted[i].scenario.world.size)
     left: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -29,7 +30,7 @@ def run_all(wanted: Sequence[Found], jobs: int, said: Said) -> tuple[Outcome, ..
 
     def work() -> None:
         try:
-            with Runner() as runner:
+            with Runner(kept=kept) as runner:
                 while not stop.is_set():
                     try:
                         number = left.get_nowait()

@@ -38,15 +38,17 @@ def plan(
     lab: Lab | None,
     stack: ExitStack,
     faults: Mapping[int, tuple[FaultAt, ...]] | None = None,
+    base: Mapping[str, str] = BASE,
 ) -> Plan:
-    """The plan of a world; what it holds (a port, a folder, memory groups) is given back with `stack`.
+    """The plan of a world; what it holds (a port, a folder, memory groups) is given back with `stack`. `base`: what every
+    rank has in its environment besides.
 
     Raises UsageError for a value that speaks of a host or an interface that is not there."""
-    where: dict[str, Any] = {"master_addr": "127.0.0.1", "base": BASE | IMPATIENT}
+    where: dict[str, Any] = {"master_addr": "127.0.0.1", "base": IMPATIENT | dict(base)}
     if lab is not None:
         order = world.hosts or range(lab.topology.hosts)
         places = tuple(lab[n].place() for n in order)
-        where = {"master_addr": lab[world.master].address, "base": BASE, "places": places}
+        where = {"master_addr": lab[world.master].address, "base": base, "places": places}
     port = world.port or (LAB_PORT if lab is not None else stack.enter_context(held_port()))
     filling = _Filling(world, lab, stack, port)
     made = local_plan(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from commcheck import api
 from commcheck.lab.lab import Lab
 from commcheck.lab.pool import IDLE, LabPool
+from commcheck.model.base import Value
+from commcheck.model.case import Case
 from commcheck.model.diagnosis import Report
 from commcheck.model.fault import RankFault
 from commcheck.model.plan import FaultAt, Plan
@@ -20,11 +23,26 @@ from commcheck.scenarios.score import Outcome, outcome, skipped
 from commcheck.scenarios.strike import Strikes, kind_of
 
 
+class Ran(Value, frozen=True):
+    """The world of a scenario: its plan, what was seen of it, what was said before fixes were tried (`early`) and after.
+    `took`: seconds for all of it."""
+
+    plan: Plan
+    case: Case
+    early: Report
+    report: Report
+    took: float
+
+
+Kept = Callable[[Outcome, Scenario, Ran], None]
+
+
 class Runner:
     """Runs scenarios one after the other from one warm process per workload, in labs that are used again. A context
-    manager; for one thread alone."""
+    manager; for one thread alone. `kept` is called with each that was run."""
 
-    def __init__(self, *, idle_labs: int = IDLE) -> None:
+    def __init__(self, *, idle_labs: int = IDLE, kept: Kept | None = None) -> None:
+        self._kept = kept
         self._launchers = {"standard": Launcher(BASE)}
         self._labs = LabPool(idle=idle_labs)
 
@@ -48,29 +66,46 @@ class Runner:
         why = missing(scenario)
         if why:
             return skipped(name, scenario, why)
+        ran = self.make(scenario)
+        row = outcome(name, scenario, ran.report, ran.early, took=ran.took)
+        if self._kept is not None:
+            self._kept(row, scenario, ran)
+        return row
+
+    def make(
+        self, scenario: Scenario, *, command: tuple[str, ...] = (), progress: Callable[[str], None] = api.silent
+    ) -> Ran:
+        """Build the hosts, make the faults, start the world. What the scenario requires must be there."""
         launcher = self.warm(scenario.world.workload)
         early: list[Report] = []
+        cases: list[Case] = []
         begin = time.monotonic()
         with ExitStack() as stack:
             lab = stack.enter_context(self._labs.lab(scenario.lab)) if scenario.lab is not None else None
             strikes = stack.enter_context(Strikes(lab, scenario.fault))
+            planned = world_plan(scenario, lab, stack)
             report = api.preflight(
-                _plan(scenario, lab, stack),
+                planned,
                 launcher=launcher,
+                command=command,
                 terms=Terms(deadline=scenario.deadline),
                 try_fixes=scenario.expect.mended,
+                progress=progress,
                 first=early.append,
+                keep=cases.append,
                 heard=strikes.heard,
             )
-        return outcome(name, scenario, report, early[0] if early else report, took=time.monotonic() - begin)
+        took = time.monotonic() - begin
+        return Ran(plan=planned, case=cases[0], early=early[0] if early else report, report=report, took=took)
 
 
-def _plan(scenario: Scenario, lab: Lab | None, stack: ExitStack) -> Plan:
-    """The plan of a scenario's world; what it holds (a port, memory groups) is given back with `stack`."""
+def world_plan(scenario: Scenario, lab: Lab | None, stack: ExitStack, base: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a scenario's world; what it holds (a port, memory groups) is given back with `stack`. `base`: what every
+    rank has in its environment besides what the scenario says."""
     faults: dict[int, tuple[FaultAt, ...]] = {}
     for fault in scenario.fault:
         if isinstance(fault, RankFault):
             made = FaultAt(name=kind_of(fault), phase=fault.phase, argument=fault.argument)
             faults[fault.rank] = (*faults.get(fault.rank, ()), made)
     ranks = {int(number): settings for number, settings in scenario.ranks.items()}
-    return plan(scenario.world, ranks, lab, stack, faults)
+    return plan(scenario.world, ranks, lab, stack, faults, BASE if base is None else base)
