@@ -5,8 +5,10 @@ sees a reset connection. What each rank *called* decides."""
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from commcheck.diagnose.view import died, evidence, names, said, started, symptom_in
-from commcheck.model.base import Value, sentence
+from commcheck.model.base import Value, ranks_text, sentence
 from commcheck.model.case import Case, Collective, RankRecord, call_signature
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -89,6 +91,10 @@ def _described(
             more = tuple(r for r in ranks if r.slot in calls and calls[r.slot].op == STEP)
             return Difference(index=index, kind="batches", guilty=fewer, innocent=more)
         kind = _moved(guilty[0].collectives, innocent[0].collectives, index) or _part(mine, theirs)
+    elif guilty:
+        # As many call the one as call the other, so that nobody can be said to deviate.
+        mine = calls[guilty[0].slot]
+        kind = _part(mine, next(c for c in calls.values() if signature(c) != signature(mine)))
     return Difference(index=index, kind=kind, guilty=guilty, innocent=innocent)
 
 
@@ -137,7 +143,8 @@ def matched(case: Case, found: Difference, what: str, pattern: FixPattern, advic
     seen: list[Evidence] = []
     for r in (*found.guilty[:4], *found.innocent[:3]):
         call = r.collectives[found.index]
-        role = "" if r in found.innocent else ", where the others call something else"
+        apart = bool(found.innocent) and r not in found.innocent
+        role = ", where the others call something else" if apart else ""
         seen.append(evidence(EvidenceKind.PHASE, f"call {call.index} is {signature(call)}{role}", r, "journal"))
     for r in case.ranks:
         if r.exit is not None and r.exit.signal == 6 and not r.exit.by_us:
@@ -157,6 +164,17 @@ def matched(case: Case, found: Difference, what: str, pattern: FixPattern, advic
         hosts=tuple(dict.fromkeys(r.host for r in found.guilty)),
         evidence=tuple(seen),
         fixes=(Fix(pattern=pattern, text=advice, applies_to_ranks=ranks, not_tried="it is a change of the program"),),
+    )
+
+
+def _disagreement(found: Difference) -> str:
+    """Who calls what, where nobody has the majority."""
+    calls: dict[str, list[RankRecord]] = {}
+    for rank in found.guilty:
+        calls.setdefault(signature(rank.collectives[found.index]), []).append(rank)
+    return "; ".join(
+        sentence(names(ranks), f"calls {call}") if not number else f"{ranks_text(names(ranks))} {call}"
+        for number, (call, ranks) in enumerate(calls.items())
     )
 
 
@@ -191,7 +209,9 @@ def mismatch_rule(
         if found is None or found.kind not in kinds:
             return None
         mine = signature(found.guilty[0].collectives[found.index])
-        theirs = signature(found.innocent[0].collectives[found.index]) if found.innocent else "something else"
+        if not found.innocent:
+            return replace(matched(case, found, "", pattern, advice), title=_disagreement(found))
+        theirs = signature(found.innocent[0].collectives[found.index])
         return matched(case, found, says.format(mine=mine, theirs=theirs), pattern, advice)
 
     return Rule(

@@ -110,6 +110,13 @@ class Measured(Event, frozen=True, tag="measured"):
     pair: PairMeasure
 
 
+class Noted(Event, frozen=True, tag="noted"):
+    """What a workload's own program has to say to whoever started the world; no evidence."""
+
+    kind: str
+    text: str
+
+
 AnyEvent = (
     Began
     | Finished
@@ -126,6 +133,7 @@ AnyEvent = (
     | Measured
     | Waits
     | Carriers
+    | Noted
 )
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

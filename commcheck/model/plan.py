@@ -52,4 +52,5 @@ class Plan(Value, frozen=True):
     backend: str
     ranks: tuple[RankPlan, ...]
     workload: str = "standard"
+    given: bytes = b""  # what the workload is told; its own business
     base_environment: dict[str, str] = {}  # what all ranks share; the forking process is started with it

@@ -11,6 +11,7 @@ class Assignment(Value, frozen=True):
 
     rank: RankPlan
     workload: str
+    given: bytes = b""
 
 
 class Ready(Value, frozen=True, tag="ready"):
@@ -44,8 +45,9 @@ class Reaped(Value, frozen=True, tag="reaped"):
 
 
 class Broken(Value, frozen=True, tag="broken"):
-    """torch could not be imported at all."""
+    """Ranks cannot be forked from it: torch could not be imported, or the workload's own program not be started."""
 
+    what: str
     why: str
 
 

@@ -203,7 +203,8 @@ class _Heard:
             case journal.Carriers(changes=changes):
                 self.carriers = changes
             case _:
-                pass  # Claimed: the plan's environment says it; versions and backends go to `hosts_with_versions`
+                # Noted: the workload's own. Claimed: the plan's environment says it; the rest is for `hosts_with_versions`.
+                pass
 
     def _end(self, phase: Phase, status: PhaseStatus, now: float, note: str) -> None:
         begun = self._phases.get(phase)

@@ -39,7 +39,8 @@ class Launcher:
 
     `environment`: what the forking process is started with; ranks that need another value of a variable that torch
     or the C library reads at start get a fresh interpreter. `python`: the interpreter that has the job's torch.
-    `workload`: the one whose imports all ranks share; ranks with another one import what it needs themselves."""
+    `workload`: the one whose imports all ranks share; ranks with another one import what it needs themselves.
+    `where`: what a workload with a program of its own is told when that starts."""
 
     def __init__(
         self,
@@ -47,10 +48,12 @@ class Launcher:
         *,
         python: str | None = None,
         workload: str = "standard",
+        where: str = "",
     ) -> None:
         self.environment = dict(os.environ if environment is None else environment)
         self.python = python or sys.executable
         self.workload = workload
+        self.where = where
         self.ready: wire.Ready | None = None
         self.import_seconds = 0.0
         self._zygote: subprocess.Popen[bytes] | None = None
@@ -84,7 +87,7 @@ class Launcher:
             self._zygote = subprocess.Popen(
                 [
                     *(self.python, "-P", "-c", _BOOT, _PACKAGE_ROOT),
-                    *("zygote", str(theirs.fileno()), str(os.getpid()), self.workload),
+                    *("zygote", str(theirs.fileno()), str(os.getpid()), self.workload, self.where),
                 ],
                 env=self.environment | _SINGLE_THREADED,
                 pass_fds=(theirs.fileno(),),
@@ -113,8 +116,10 @@ class Launcher:
             raise LaunchError(f"{self.python} ended while it imported torch; try: {self.python} -c 'import torch'")
         answer = wire.message(data)
         if isinstance(answer, wire.Broken):
-            advice = "pip install torch, or run commcheck with the job's own interpreter"
-            raise LaunchError(f"torch cannot be imported by {self.python} ({answer.why}): {advice}")
+            advice = (
+                ": pip install torch, or run commcheck with the job's own interpreter" if "torch" in answer.what else ""
+            )
+            raise LaunchError(f"{answer.what} by {self.python} ({answer.why}){advice}")
         assert isinstance(answer, wire.Ready)
         self.ready = answer
         self.import_seconds = time.monotonic() - self._begun
@@ -137,18 +142,18 @@ class Launcher:
                 if any(f.name == "absent" for f in rank.faults):
                     world.add(RunningRank.not_started(rank))
                 elif cold[rank.slot]:
-                    world.add(self._start_cold(rank, plan.workload, cold[rank.slot]))
+                    world.add(self._start_cold(rank, plan, cold[rank.slot]))
                 else:
-                    world.add(self._start_warm(rank, plan.workload))
+                    world.add(self._start_warm(rank, plan))
         except BaseException:
             world.close()
             raise
         return world
 
-    def _start_warm(self, rank: RankPlan, workload: str) -> RunningRank:
+    def _start_warm(self, rank: RankPlan, plan: Plan) -> RunningRank:
         assert self._socket is not None
         running, theirs = RunningRank.with_pipes(rank, "warm", "forked from a process that had imported torch")
-        file = _assignment_file(rank, workload)
+        file = _assignment_file(rank, plan)
         try:
             socket.send_fds(self._socket, [b"fork"], [file, *theirs])
         except OSError as e:
@@ -158,9 +163,9 @@ class Launcher:
                 os.close(fd)
         return running
 
-    def _start_cold(self, rank: RankPlan, workload: str, why: str) -> RunningRank:
+    def _start_cold(self, rank: RankPlan, plan: Plan, why: str) -> RunningRank:
         running, theirs = RunningRank.with_pipes(rank, "cold", why)
-        file = _assignment_file(rank, workload)
+        file = _assignment_file(rank, plan)
         numbers = [str(fd) for fd in (file, *theirs)]
         python = rank.python or self.python
         try:
@@ -181,14 +186,14 @@ class Launcher:
         return running
 
 
-def _assignment_file(rank: RankPlan, workload: str) -> int:
+def _assignment_file(rank: RankPlan, plan: Plan) -> int:
     """An unnamed file in memory: no size limit as a datagram has, and nothing left behind."""
     if resource_changed():
         soft, hard = _ORIGINAL_NOFILE
         limits = {"nofile": (soft, hard), **rank.limits}
         rank = replace(rank, limits=limits)
     fd = os.memfd_create("commcheck-assignment", os.MFD_CLOEXEC)
-    data = wire.encode(wire.Assignment(rank=rank, workload=workload))
+    data = wire.encode(wire.Assignment(rank=rank, workload=plan.workload, given=plan.given))
     while data:
         data = data[os.write(fd, data) :]
     return fd

@@ -105,16 +105,16 @@ class Watch:
         while not self._over():
             if world.seconds > self._terms.deadline:
                 self._look()
-                return self._stop(Ended.DEADLINE)
+                return self.stop(Ended.DEADLINE)
             failed, due = self._failed_at(), self._due()
             if due is not None and due <= time.monotonic():
                 self._alarm_due = None
                 ended = Ended.STALLED if failed is None else Ended.FAILED
                 if self._decided(ended, probing=failed is not None):
-                    return self._stop(ended)
+                    return self.stop(ended)
                 if failed is not None:
                     if time.monotonic() - failed >= AFTER_FAILURE:
-                        return self._stop(Ended.FAILED)
+                        return self.stop(Ended.FAILED)
                     world.pump(time.monotonic() + SETTLE)
                     continue
             until = min(world.last_event + quiet, world.begun + self._terms.deadline + 0.01)
@@ -127,13 +127,13 @@ class Watch:
             # Some causes are plain from what the ranks were told, whether or not anything still moves.
             if self._judge(self._case(Ended.NOT_RUN)):
                 self._look()
-                return self._stop(Ended.STALLED)
+                return self.stop(Ended.STALLED)
             stands = self._stands_still()
             if stands is None:
                 world.last_event = time.monotonic() - quiet / 2  # what moves without a word is looked at again soon
                 continue
             if stands or self._given_up():
-                return self._stop(Ended.STALLED)
+                return self.stop(Ended.STALLED)
             quiet = min(quiet * GROWTH, QUIET_LIMIT)
         return self._finish()
 
@@ -333,7 +333,7 @@ class Watch:
         self._seen = Seen()
         return self._case(Ended.FINISHED)
 
-    def _stop(self, ended: Ended) -> Case:
+    def stop(self, ended: Ended) -> Case:
         """End what runs, then take the last words.
 
         Stacks are asked for here and not while it is judged: faulthandler walks the frames of threads that run, and on

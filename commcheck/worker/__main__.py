@@ -1,4 +1,4 @@
-"""How the launcher starts us: `zygote FD PARENT WORKLOAD`, or `cold FILE STDOUT STDERR JOURNAL STACK PARENT` (file descriptors)."""
+"""How the launcher starts us: `zygote FD PARENT WORKLOAD WHERE`, or `cold FILE STDOUT STDERR JOURNAL STACK PARENT` (file descriptors)."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "zygote":
         from commcheck.worker import zygote
 
-        zygote.main(int(arguments[1]), int(arguments[2]), arguments[3])
+        zygote.main(int(arguments[1]), int(arguments[2]), *arguments[3:])
         return
     file, *rest = (int(a) for a in arguments[1:])
     *channels, parent = rest

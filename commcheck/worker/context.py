@@ -41,11 +41,14 @@ class Fault:
 class RankContext:
     """Mutable state of a rank while it runs through its phases."""
 
-    def __init__(self, plan: RankPlan, workload: str, journal: Journal, faults: tuple[Fault, ...]) -> None:
+    def __init__(
+        self, plan: RankPlan, workload: str, journal: Journal, faults: tuple[Fault, ...], given: bytes = b""
+    ) -> None:
         self.plan = plan
         self.workload: ModuleType = importlib.import_module(f"commcheck.worker.workloads.{workload}")
         self.journal = journal
         self.faults = faults
+        self.given = given
         self.rank = -1
         self.world_size = -1
         self.store: dist.Store | None = None

@@ -97,6 +97,10 @@ class Journal:
         """Report the ranks that are waited for."""
         self._write(lines.Waits(at=self._clock(), ranks=ranks))
 
+    def noted(self, kind: str, text: str) -> None:
+        """Pass on what the workload's own program says."""
+        self._write(lines.Noted(at=self._clock(), kind=kind, text=text))
+
     def measured(self, pair: PairMeasure) -> None:
         """Report a pair's latency and bandwidth."""
         self._write(lines.Measured(at=self._clock(), pair=pair))

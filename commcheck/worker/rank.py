@@ -52,7 +52,7 @@ def run(assignment: Assignment, fds: tuple[int, ...]) -> NoReturn:
         from commcheck.worker.context import RankContext
         from commcheck.worker.faults import load
 
-        ctx = RankContext(assignment.rank, assignment.workload, journal, load(assignment.rank.faults))
+        ctx = RankContext(assignment.rank, assignment.workload, journal, load(assignment.rank.faults), assignment.given)
         _claim(ctx)
         for phase in PHASES:
             ctx.phase = phase

@@ -6,7 +6,6 @@ the kernel kills it with its parent, and a closed socket ends it too; its ranks 
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import select
@@ -14,37 +13,64 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 from commcheck.model import wire
 from commcheck.system.process import die_with_parent
 from commcheck.worker import rank
 
 
-def main(fd: int, parent: int, workload: str) -> None:
+def main(fd: int, parent: int, workload: str, where: str = "") -> None:
     """Serve assignments that arrive on the datagram socket `fd` until it is closed. What `workload` imports is imported
-    here, once for all ranks."""
+    here, once for all ranks; one that has a program of its own serves inside of it (see commcheck.worker.workloads)."""
     die_with_parent(parent)
     begin = time.monotonic()
     connection = socket.socket(fileno=fd)
-    try:
+
+    def serve() -> None:
         import torch
 
-        _warm_up(workload)
-    except Exception as e:  # any failure of torch's import is the answer: it is reported, nothing can go on
-        connection.send(wire.encode(wire.Broken(why=f"{type(e).__name__}: {e}")))
+        _share_pages()
+        ready = wire.Ready(
+            seconds=time.monotonic() - begin, torch=str(torch.__version__), threads=_threads(), unsafe=_unsafe()
+        )
+        connection.send(wire.encode(ready))
+        _serve(connection)
+
+    what = "torch cannot be imported"
+    try:
+        _warm_up()
+        what = f"the program of the workload {workload} cannot be started"
+        host = _host(workload)
+        if host is not None:
+            host(serve, where)
+    except Exception as e:  # whatever it is, it is the answer: nothing can go on
+        connection.send(wire.encode(wire.Broken(what=what, why=f"{type(e).__name__}: {e}")))
         return
-    ready = wire.Ready(
-        seconds=time.monotonic() - begin, torch=str(torch.__version__), threads=_threads(), unsafe=_unsafe()
-    )
-    connection.send(wire.encode(ready))
-    _serve(connection)
+    if host is None:
+        serve()
 
 
-def _warm_up(workload: str) -> None:
-    """Import what every rank needs (the codec of host names too, which Python loads at the first look-up), and keep the
-    collector from touching, and so copying, the pages that ranks share with this process."""
-    import encodings.idna
+def _host(workload: str) -> Callable[[Callable[[], None], str], None] | None:
+    """The workload's own program, if it has one."""
+    try:
+        module = importlib.import_module(f"commcheck.worker.workloads.{workload}")
+    except ModuleNotFoundError:  # the rank that is to run it says so itself
+        return None
+    return getattr(module, "host", None)
+
+
+def _share_pages() -> None:
+    """Keep the collector from touching, and so copying, the pages that ranks share with this process."""
     import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+def _warm_up() -> None:
+    """Import what every rank needs (the codec of host names too, which Python loads at the first look-up)."""
+    import encodings.idna
 
     import torch.distributed
 
@@ -58,10 +84,6 @@ def _warm_up(workload: str) -> None:
     import commcheck.worker.workloads.standard
 
     _ = (torch.distributed, commcheck, encodings.idna)
-    with contextlib.suppress(ModuleNotFoundError):  # the rank that is to run it says so itself
-        importlib.import_module(f"commcheck.worker.workloads.{workload}")
-    gc.collect()
-    gc.freeze()
 
 
 def _threads() -> int:

@@ -114,11 +114,15 @@ def _measure(ctx: RankContext, peer: int) -> PairMeasure:
 
 
 def teardown(ctx: RankContext) -> str:
-    """Leave the group, and wait for the look-ups that went on meanwhile (each is bounded). The store goes with the
+    """Leave the group (a program may have left it itself), and wait for the look-ups that went on meanwhile (each is bounded). The store goes with the
     process."""
     if ctx.workload.LOOKS:
         ctx.journal.carriers(carriers.changes())
-    dist.destroy_process_group()
+    leave = getattr(ctx.workload, "leave", None)
+    if leave is not None:
+        leave(ctx)
+    if dist.is_initialized():
+        dist.destroy_process_group()
     for thread in ctx.background:
         thread.join()
     return ""
