@@ -9,9 +9,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from commcheck.model.case import LogLine
+from commcheck.model.taxonomy import Symptom
 
 # A line that a comparison reads contains one of these; the pre-pass keeps such lines.
-WORDS = ("global_rank: ", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
+WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "num_workers = 1", "world_size=1", "world_size: 1",
+         "world_size = 1", "world size: 1", "world size 1", "size: 1, rank", "rank: 0, size: 1", "rank = 0, size = 1", "rank 0, size 1", "rank 0 / size 1", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
          "nccl version ", "net/plugin", "plugin path")  # fmt: skip
 
 
@@ -31,12 +33,13 @@ _HOST = _Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
 
 
 class Finding(NamedTuple):
-    """A cause that a comparison of lines suggests."""
+    """A cause that a comparison of lines suggests. `shows`: as what, where that is not a matter of the stage."""
 
     cause: str
     confidence: float
     lines: tuple[LogLine, ...]
     ranks: tuple[int, ...] = ()
+    shows: tuple[Symptom, ...] = ()
 
 
 def findings(lines: Sequence[LogLine]) -> tuple[Finding, ...]:
@@ -64,6 +67,44 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     evidence = tuple(where[i] for rank, where in sorted(said.items()) for i in range(2))[:6]
     ranks = tuple(sorted(repeated))
     return [Finding("rank-duplicate", 0.62, evidence, ranks), Finding("launcher-mismatch", 0.6, evidence, ranks)]
+
+
+_REGISTERED = _Lazy(r"All distributed processes registered")
+
+
+def announced_in_part(lines: Sequence[LogLine]) -> list[Finding]:
+    """Several ranks of a world announce themselves in one log, others never do, and the group is not said to be
+    complete. One rank alone may be a log of its own."""
+    said: dict[int, LogLine] = {}
+    size = 0
+    for line in lines:
+        if _REGISTERED.re.search(line.text, 0, 400):
+            return []
+        if match := _MEMBER.re.search(line.text, 0, 400):
+            said.setdefault(int(match["rank"]), line)
+            size = max(size, int(match["size"]))
+    if not 1 < len(said) < size or len({line.source for line in said.values()}) > 1:
+        return []
+    evidence = tuple(line for _, line in sorted(said.items()))[:6]
+    return [Finding("rank-missing", 0.45, evidence), Finding("launcher-mismatch", 0.4, evidence)]
+
+
+_ALONE = _Lazy(
+    r"(?i)\brank\W{0,4}0 of 1\b|\brank\W{1,4}0\b.{0,40}\b(?:world[ _]?)?size\W{1,4}1(?![\d.])|(?<!batch_)(?<!batch )\b(?:world[ _]?)?size\W{1,4}1(?![\d.]).{0,40}\brank\W{1,4}0\b"
+    r"|\bnum_workers = 1\s*$"
+)
+
+
+def each_is_alone(lines: Sequence[LogLine]) -> list[Finding]:
+    """Several processes say that they are the only one: each has made a world of its own."""
+    alone = [line for line in lines if _ALONE.re.search(line.text, 0, 400)]
+    tagged = {line.rank for line in alone if line.rank is not None}
+    if len(alone) < 2:
+        return []
+    confidence = 0.7 if len(tagged) > 1 else 0.45
+    return [
+        Finding("launcher-mismatch", confidence, tuple(alone[:6]), shows=(Symptom.PERF_UNEXPECTED_PARALLELIZATION,))
+    ]
 
 
 _WORK = _Lazy(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")
@@ -141,6 +182,8 @@ def libraries_differ(lines: Sequence[LogLine]) -> list[Finding]:
 
 _COMPARISONS: tuple[Callable[[Sequence[LogLine]], list[Finding]], ...] = (
     announced_twice,
+    announced_in_part,
+    each_is_alone,
     timeouts_differ,
     fingerprints_differ,
     libraries_differ,

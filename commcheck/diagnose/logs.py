@@ -193,7 +193,7 @@ def _summary(hit: scan.Hit) -> bool:
 def _compared(rule: Rule, finding: crosscheck.Finding, stage: Stage | None) -> Match:
     """What lines of several ranks show together."""
     return Match(
-        symptom=symptom_at(rule, stage),
+        symptom=symptom_at(rule, stage, finding.shows),
         title=rule.title,
         confidence=finding.confidence,
         ranks=finding.ranks,

@@ -11,7 +11,7 @@ _SETUP = (Symptom.SETUP_FAILURE,)
 SIGNATURES = table(
     Wording(
         {"backend-not-built": 0.86, "library-missing": 0.35},
-        r"Extension horovod\.\w+ has not been built|module 'horovod(?:\.\w+)*' has no attribute '(?:init|is_initialized|rank|size|local_rank|shutdown)'",
+        r"Extension horovod\.\w+ has not been built|module 'horovod\.\w+(?:\.\w+)*' has no attribute '(?:init|is_initialized|rank|size|local_rank|shutdown)'",
         "extension horovod. | module 'horovod",
         "horovod: horovod/common/util.py, check_extension; the framework's part was left out of the build",
         "Extension horovod.torch has not been built: /opt/x/horovod/torch/mpi_lib_v2.so not found",
@@ -114,9 +114,18 @@ SIGNATURES = table(
         symptoms=(Symptom.PREP_HANG_TIMEOUT, Symptom.PERF_HANG),
     ),
     Wording(
+        {"process-group-misuse": 0.87},
+        r"a tensor with (?:the|a) same name as another tensor that is currently being processed",
+        "same name as another tensor",
+        "horovod: horovod/common/common.h, DUPLICATE_NAME_ERROR (a gradient is reduced twice before the step)",
+        "Requested to allreduce, allgather or broadcast a tensor with the same name as another tensor that is currently being processed.",
+        "a tensor with the same name",
+        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR,),
+    ),
+    Wording(
         {"device-shared-by-ranks": 0.6, "transport-unavailable": 0.4},
-        r"ncclCommInitRank failed: invalid (?:usage|argument)",
-        "ncclcomminitrank failed: invalid",
+        r"(?:ncclCommInitRank failed|NCCL error): invalid (?:usage|argument)",
+        "ncclcomminitrank failed: invalid | nccl error: invalid",
         "horovod: horovod/common/ops/nccl_operations.cc (mostly two ranks with one card)",
         "horovod.common.exceptions.HorovodInternalError: ncclCommInitRank failed: invalid usage",
         "ncclCommInitRank failed: unhandled system error",

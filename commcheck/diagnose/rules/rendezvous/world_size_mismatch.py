@@ -68,7 +68,12 @@ RULE = Rule(
     code="CC119",
     title="The ranks disagree about the size of the world",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
+    symptoms=(
+        Symptom.SETUP_HANG_TIMEOUT,
+        Symptom.SETUP_FAILURE,
+        Symptom.PREP_MODEL_LOADING_FAILURE,
+        Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,
+    ),
     fixes=((FixPattern.COMMUNICATION_CONFIGURATION, "give all ranks the same WORLD_SIZE"),),
     match=match,
     explains=(

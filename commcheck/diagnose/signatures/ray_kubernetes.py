@@ -1,0 +1,100 @@
+"""Ray, Kubernetes with its operators, and Slurm: what they say when they cannot place, start or keep a rank."""
+
+from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
+
+_SETUP = (Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT)
+_ENDED = (Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.SETUP_FAILURE)
+
+SIGNATURES = table(
+    Wording(
+        {"launcher-failure": 0.82},
+        r"[Pp]lacement group (?:creation timed out|.{0,60}(?:infeasible|cannot be (?:created|scheduled)))|No available node types can fulfill|cannot be scheduled right now|Insufficient cluster resources",
+        "placement group | node types can fulfill | be scheduled right now | insufficient cluster resources",
+        "ray: python/ray/train, autoscaler (the cluster does not have what was asked for)",
+        "TimeoutError: Placement group creation timed out. Make sure your cluster either has enough resources or use an autoscaling cluster.",
+        "the placement group is ready",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"version-mismatch": 0.9},
+        r"Version mismatch: The cluster was started with|version mismatch: .{0,80}Ray: \d",
+        "version mismatch: ",
+        "ray: python/ray/_private/utils.py, check_version_info",
+        "RuntimeError: Version mismatch: The cluster was started with:    Ray: 2.9.0    Python: 3.10.1",
+        "the versions match",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"port-refused": 0.55, "port-dropped": 0.5, "wrong-master-host": 0.42, "rank-exited": 0.3},
+        r"(?:[Uu]nable|[Ff]ailed) to connect to GCS|Could not (?:find any running|connect to) Ray|The node IP address of the current process is wrong|Failed to get (?:the )?(?:cluster ID|system config) from GCS",
+        "connect to gcs | running ray | connect to ray | node ip address of the | from gcs",
+        "ray: src/ray/gcs_rpc_client, python/ray/_private/services.py",
+        "RuntimeError: Failed to connect to GCS. Please check `gcs_server.out` for more details.",
+        "connected to GCS",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"rank-exited": 0.46, "rank-killed": 0.42, "rank-crashed": 0.4, "rank-oom-killed": 0.38},
+        r"A worker died or was killed while executing a task|Worker exit type: (?:SYSTEM_ERROR|USER_ERROR|NODE_)|RayActorError|WorkerCrashedError|The worker died unexpectedly while executing|The actor died (?:unexpectedly|because)",
+        "a worker died or was killed | worker exit type: | rayactorerror | workercrashederror | the worker died unexpectedly | the actor died",
+        "ray: python/ray/exceptions.py, src/ray/raylet",
+        "(raylet) A worker died or was killed while executing a task by an unexpected system error.",
+        "the worker is alive",
+        symptoms=_ENDED,
+    ),
+    Wording(
+        {"launcher-failure": 0.82},
+        r"Insufficient (?:nvidia\.com/|amd\.com/|cpu\b|memory\b)|\d+/\d+ nodes are available: |ErrImagePull|CreateContainerError|RunContainerError|Back-off restarting failed container|InvalidImageName|MountVolume\.SetUp failed|FailedMount|FailedCreatePodSandBox|exceeded quota|admission webhook \S+ denied",
+        "insufficient nvidia.com/ | insufficient amd.com/ | insufficient cpu | insufficient memory | nodes are available: | errimagepull | createcontainererror | runcontainererror | back-off restarting failed | invalidimagename | mountvolume.setup failed | failedmount | failedcreatepodsandbox | exceeded quota | admission webhook",
+        "kubernetes: scheduler and kubelet events",
+        "Warning  BackOff  2m (x7 over 5m)  kubelet  Back-off restarting failed container",
+        "3 nodes are ready",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"rank-killed": 0.8, "memory-exhausted": 0.3, "disk-full": 0.3},
+        r"The node was low on resource|\bEvicted\b.{0,80}(?:pod|Pod|node|low on)|preempted by|Preempting pod|DisruptionTarget|reclaimed by the (?:scheduler|provider)|Stopping container due to preemption",
+        "low on resource | evicted | preempted by | preempting pod | disruptiontarget | reclaimed by the | due to preemption",
+        "kubernetes: eviction and preemption; clouds",
+        "Warning  Evicted  pod/trainer-3  The node was low on resource: ephemeral-storage.",
+        "no pod was evicted",
+        symptoms=_ENDED,
+    ),
+    Wording(
+        {"launcher-failure": 0.7},
+        r"error dialing backend|unable to upgrade connection|Error from server \((?:NotFound|BadRequest|Forbidden|InternalError)\)|flag provided but not defined|the server could not find the requested resource",
+        "error dialing backend | unable to upgrade connection | error from server ( | flag provided but not defined | find the requested resource",
+        "kubectl and the operators of jobs (kubectl exec is what an MPIJob is launched by)",
+        'Error from server (NotFound): pods "trainer-worker-0" not found',
+        "the server is found",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"host-unresolvable": 0.93, "ssh-failure": 0.45},
+        r"ssh: Could not resolve hostname \S+",
+        "ssh: could not resolve hostname",
+        "openssh: the launcher's names of hosts are not known here",
+        "ssh: Could not resolve hostname trainer-b: Name or service not known",
+        "resolved hostname trainer-b",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"launcher-failure": 0.84},
+        r"srun: error: (?:task \S+ launch failed|Task launch for|Slurmd could not|Unable to (?:contact|establish)|job_?submit|Timed out waiting for job step|Memory specification|CPU count per node|Requested node)|srun: fatal: |slurmstepd: error: (?:execve|couldn't|mpi/pmi|Could not)|Invalid account or account/partition|Slurmd could not execve job|srun: unrecognized option",
+        "srun: error: | srun: fatal: | slurmstepd: error: | invalid account or | slurmd could not | srun: unrecognized",
+        "slurm: srun, slurmstepd",
+        "srun: error: task 0 launch failed: Error configuring interconnect",
+        "srun: error: trainer-b: task 3: Exited with exit code 2",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"rank-missing": 0.52, "port-refused": 0.46, "rank-exited": 0.4},
+        r"Master init: Unavailable",
+        "master init: unavailable",
+        "tensorflow: tensorflow/core/distributed_runtime/master.cc (a task of the cluster is not there yet)",
+        "E tensorflow/core/distributed_runtime/master.cc:269] Master init: Unavailable: OS Error",
+        "Master init: done",
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT),
+    ),
+)
