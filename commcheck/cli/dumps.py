@@ -20,7 +20,8 @@ _HEAD = 1 << 13
 _LARGEST = 1 << 28
 """Bytes of a file that is taken for a dump; a recorder's full buffer has some MB."""
 _MOST_FILES = 20_000
-_BEGINNINGS = (b"{", b"\x80", b"}", b"(d", b"[", b"Process ")
+_BEGINNINGS = (b"{", b"\x80", b"}", b"(d", b"Process ")
+_FRAMES = b'"frames"'  # soon after the "[" with which py-spy's JSON begins, as many a log does
 
 
 class Taken:
@@ -124,7 +125,10 @@ def _dump(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD)
-            if not head.lstrip().startswith(_BEGINNINGS) or os.fstat(file.fileno()).st_size > _LARGEST:
+            start = head.lstrip()
+            if not start.startswith(_BEGINNINGS) and not (start.startswith(b"[") and _FRAMES in head):
+                return None
+            if os.fstat(file.fileno()).st_size > _LARGEST:
                 return None
             data = head + file.read()
     except OSError:

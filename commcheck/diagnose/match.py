@@ -82,6 +82,8 @@ def matches(case: Case, among: Sequence[index.Listed]) -> tuple[tuple[tuple[Rule
     for listed in among:
         if not listed.judges:
             continue
+        if not listed.needs and present <= {"lines"}:
+            continue  # it takes whatever evidence there is beside words
         missing = [need for need in listed.needs if need not in present]
         if missing:
             for need in missing:

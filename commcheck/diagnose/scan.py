@@ -10,7 +10,6 @@ from functools import cache
 from typing import NamedTuple
 
 from commcheck.diagnose import crosscheck, doing, index, progress
-from commcheck.diagnose.index import Entry
 from commcheck.diagnose.ingest import advice, identities
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
@@ -177,10 +176,14 @@ def scan(lines: Sequence[LogLine]) -> tuple[Hit, ...]:
 def _hits(line: LogLine, numbers: frozenset[int], *, first: bool = False) -> list[Hit]:
     """The signatures that match one line with these literals; with `first`, one of them."""
     table, hits = index.entries(), []
+    matched: dict[str, re.Match[str] | None] = {}  # several causes share a wording
     for number in _entries_of(numbers):
-        hit = _hit(table[number], line)
-        if hit is not None:
-            hits.append(hit)
+        cause, signature = table[number]
+        if signature.pattern not in matched:
+            matched[signature.pattern] = _match(signature, line.text)
+        if (match := matched[signature.pattern]) is not None:
+            named = match.groupdict().get("rank")
+            hits.append(Hit(cause, signature, line, int(named) if named else None))
             if first:
                 break
     return hits
@@ -211,24 +214,29 @@ def is_fatal(text: str) -> bool:
 
 def last_progress(lines: Sequence[LogLine]) -> dict[str, int]:
     """By source, the last kept line in which training goes on."""
-    pattern = compiled(progress.GOES_ON)
-    return {line.source: line.number for line in lines if pattern.search(line.text, 0, _WINDOW)}
+    return {
+        line.source: line.number
+        for line in lines
+        if _has_word(line.text, progress.WORDS) and compiled(progress.GOES_ON).search(line.text, 0, _WINDOW)
+    }
 
 
 def stage_of(lines: Sequence[LogLine]) -> Stage | None:
-    """How far the job had come, by the last mark of progress in its text; None when nothing tells."""
-    best: Stage | None = None
-    for line in lines:
-        for stage, pattern in _STAGES:
-            if compiled(pattern).search(line.text, 0, _WINDOW):
-                if stage is Stage.TRAINING:
-                    return stage
-                if best is None or _ORDER[stage] > _ORDER[best]:
-                    best = stage
-    return best
+    """How far the job had come, by the marks of progress in its text; None when nothing tells."""
+    texts = [line.text for line in lines if _has_word(line.text, (*progress.WORDS, *_STAGE_WORDS))]
+    for stage, pattern in sorted(_STAGES, key=lambda row: -_ORDER[row[0]]):
+        if any(compiled(pattern).search(text, 0, _WINDOW) for text in texts):
+            return stage
+    return None
 
 
 _ORDER = {Stage.BUILD: 0, Stage.SETUP: 1, Stage.PREPARATION: 2, Stage.TRAINING: 3}
+
+
+def _has_word(text: str, words: Sequence[str]) -> bool:
+    """Whether one of these small texts is in a line: found in no time, where the expression that wants one is slow."""
+    small = text[:_WINDOW].lower()
+    return any(word in small for word in words)
 
 
 def _candidates(lines: Sequence[LogLine]) -> list[tuple[LogLine, frozenset[int]]]:
@@ -237,20 +245,17 @@ def _candidates(lines: Sequence[LogLine]) -> list[tuple[LogLine, frozenset[int]]
     return [(lines[found.row], found.numbers) for found in prefilter().find(block).found]
 
 
-def _hit(entry: Entry, line: LogLine) -> Hit | None:
-    """`entry` matched against one line."""
-    pattern, text = compiled(entry.signature.pattern), line.text
+def _match(signature: Signature, text: str) -> re.Match[str] | None:
+    """Where a signature matches a text outside of advice."""
     if len(text) > _WINDOW:
         small = text.lower()
-        found = [at for literal in entry.signature.literal.split(" | ") if (at := small.find(literal)) >= 0]
+        found = [at for literal in signature.literal.split(" | ") if (at := small.find(literal)) >= 0]
         begin = max(0, min(found, default=0) - _WINDOW // 2)
         text = text[begin : begin + _WINDOW]
     pieces: tuple[tuple[int, int], ...] | None = None
-    for match in pattern.finditer(text):
+    for match in compiled(signature.pattern).finditer(text):
         if pieces is None:
             pieces = advice.spans(text)
-        if any(b <= match.start() and match.end() <= e for b, e in pieces):
-            continue
-        named = match.groupdict().get("rank")
-        return Hit(entry.cause, entry.signature, line, int(named) if named else None)
+        if not any(b <= match.start() and match.end() <= e for b, e in pieces):
+            return match
     return None
