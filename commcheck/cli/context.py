@@ -15,7 +15,8 @@ from commcheck.model.diagnosis import EvidenceKind, Report
 AROUND = 4
 """Lines shown before and behind a cited one."""
 _BLOCK = 512 << 10
-_LINE = 1000  # bytes of a line
+_LINE = 1000  # characters of a line that are shown
+_READ = 1 << 14  # bytes of a line that are looked at
 
 Context = dict[tuple[str, int], tuple[tuple[int, str], ...]]
 
@@ -49,7 +50,7 @@ def _texts(path: str, numbers: set[int]) -> Iterator[tuple[int, str]]:
             whole[0] = begun + whole[0]
             yield from ((n, _shown(text)) for n, text in enumerate(whole[:-1], number) if n in numbers)
             begun = whole[-1]
-        begun = begun[:_LINE]
+        begun = begun[:_READ]
         number += newlines
         if number > max(numbers):
             return
@@ -77,4 +78,5 @@ def _shown(raw: bytes) -> str:
     from commcheck.diagnose.ingest.decode import plain, text_of
     from commcheck.diagnose.ingest.redact import redact
 
-    return redact(text_of(plain(raw[:_LINE])).rstrip())
+    # A secret that is cut in two would not be known as one.
+    return redact(text_of(plain(raw[:_READ])).rstrip())[:_LINE]

@@ -82,7 +82,10 @@ def emit(report: "Report", args: "argparse.Namespace") -> None:
 
 
 def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO") -> str:
-    """The report in the form asked for; only that form's module is imported."""
+    """The report in the form asked for, without secrets; only that form's module is imported."""
+    from commcheck.report.redact import clean
+
+    report = clean(report)
     form: str = getattr(args, "format", "text")
     render: Callable[[Report], str]
     if form == "json":

@@ -268,9 +268,11 @@ def _check_report(path: str | None) -> None:
 def _say(report: Report, args: argparse.Namespace, *, quiet: bool = False) -> None:
     """The diagnosis for a person on standard error, and as JSON where it was asked for."""
     from commcheck.cli.output import text_width, use_color
+    from commcheck.report.redact import clean
     from commcheck.report.to_json import render as to_json
     from commcheck.report.to_text import render
 
+    report = clean(report)
     if args.report is not None:
         try:
             with open(args.report, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -26,6 +26,8 @@ _FIRST_STEPS = 4
 _COLOURED = 64  # lines of a block: with more of them, the whole block is freed of terminal codes
 _OF_A_LINE = 32  # pieces of one long line
 _PIECE, _OVERLAP = 4096, 512  # of a long line: what a pattern is searched in
+_WORD = _OVERLAP // 2
+_SPACES = (b" ", b"\t")
 
 
 class Kept(NamedTuple):
@@ -222,9 +224,19 @@ def _uncoloured(block: bytes, lines: dict[int, int]) -> tuple[list[tuple[int, in
 
 
 def _pieces(part: bytes) -> Iterator[bytes]:
-    """A long part in pieces that overlap, so that what lies on a border is whole in one of them."""
+    """A long part in pieces that overlap, so that what lies on a border is whole in one of them.
+
+    No piece begins or ends within a word: half of a secret would not be known as one."""
     if len(part) <= _PIECE:
         yield part
         return
-    for begin in range(0, len(part) - _OVERLAP, _PIECE - _OVERLAP):
-        yield part[begin : begin + _PIECE]
+    last = len(part) - _OVERLAP
+    for begin in range(0, last, _PIECE - _OVERLAP):
+        piece = part[begin : begin + _PIECE]
+        if begin + _PIECE < len(part):
+            end = max(piece.rfind(space, len(piece) - _WORD) for space in _SPACES)
+            piece = piece[: end if end >= 0 else len(piece) - _WORD]
+        if begin:
+            at = min((found for space in _SPACES if (found := piece.find(space, 0, _WORD)) >= 0), default=_WORD)
+            piece = piece[at:]
+        yield piece

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from commcheck.diagnose.ingest.redact import redact_all
 from commcheck.errors import InputError, UsageError
 from commcheck.model.case import Case, Ended, HostFacts, Origin, RankRecord, World
 from commcheck.model.rankreport import RANK_SCHEMA, RankReport
@@ -55,7 +56,8 @@ class Writer:
 
     def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
         """Write it. A directory that has gone full is said in `failed`, not raised: the verdict must not be lost for it."""
-        data = msgspec.json.format(msgspec.json.encode(self.report(case, done=done, record=record)), indent=1)
+        report = redact_all(msgspec.to_builtins(self.report(case, done=done, record=record)))
+        data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         temporary = self.path.with_suffix(".writing")
         try:
             temporary.write_bytes(data + b"\n")
