@@ -14,7 +14,7 @@ SIGNATURES = table(
         {"script-error": 0.6},
         _RAISED
         + r"(?:KeyError|IndexError|NameError|UnboundLocalError|ZeroDivisionError|SyntaxError|IndentationError|UnicodeDecodeError|JSONDecodeError"
-        r"|RecursionError)(?!: '(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT|NODE_RANK|GROUP_RANK|SLURM_\w+|OMPI_\w+)'): ?\S",
+        r"|RecursionError)(?!: '(?:RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|MASTER_PORT|NODE_RANK|GROUP_RANK|SLURM_\w+|OMPI_\w+)'): \S",
         "keyerror: | indexerror: | nameerror: | localerror: | divisionerror: | syntaxerror: | indentationerror: | decodeerror: | recursionerror: ",
         "Python: exceptions that no communication library raises",
         "KeyError: 'labels'",

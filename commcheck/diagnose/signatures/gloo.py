@@ -40,7 +40,7 @@ SIGNATURES = table(
     Wording(
         {"host-resolves-to-loopback": 0.85, "interface-loopback": 0.5},
         r"\bconnect (?:timeout )?\[(?:127\.\d+\.\d+\.\d+|::1)\]:\d+: Connection (?:refused|timed out)",
-        "connect [",
+        "connect [ | connect timeout [",
         _PAIR + " (a peer published a loopback address)",
         "[gloo/transport/tcp/pair.cc:761] connect [127.0.1.1]:4711: Connection refused",
         "[gloo/transport/tcp/pair.cc:761] connect [10.9.0.2]:4711: Connection refused",
@@ -125,7 +125,7 @@ SIGNATURES = table(
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3, "collective-shape-mismatch": 0.2},
         r"(?:Read|Write) error \[?[\w.:]+\]?(?::\d+)?: (?:Connection reset by peer|Broken pipe)",
-        " error [",
+        "connection reset by peer | broken pipe",
         _PAIR + ", signalException on ECONNRESET and EPIPE",
         "[/src/gloo/transport/tcp/pair.cc:547] Read error [10.9.0.2]:4711: Connection reset by peer",
         "Read error [10.9.0.2]:4711: Connection timed out",
@@ -133,7 +133,7 @@ SIGNATURES = table(
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3},
         r"writev \[?[\w.:]+\]?(?::\d+)?: (?:Broken pipe|Connection reset by peer)",
-        "writev [",
+        "writev ",
         _PAIR + ", Pair::write",
         "[/src/gloo/transport/tcp/pair.cc:339] writev [10.9.0.2]:4711: Broken pipe",
         "writev [10.9.0.2]:4711: Success",

@@ -181,7 +181,7 @@ SIGNATURES = table(
     Wording(
         {"build-failure": 0.84},
         r"\.(?:cc|cpp|cxx|c|cu|cuh|h|hpp)[:(]\d+(?:[:,]\d+)?\)?: (?:fatal )?error: |nvcc fatal\s|collect2: error: ld|/ld: cannot find -l\w+|ld: library not found for|distutils\.errors\.\w*(?:Compile|Link|Platform)Error|#error --? ?unsupported GNU version",
-        ": error: | : fatal error: | nvcc fatal | cannot find -l | library not found for | unsupported gnu version",
+        ": error: | : fatal error: | nvcc fatal | distutils.errors. | #error | cannot find -l | library not found for | unsupported gnu version",
         "gcc, nvcc, ld, distutils",
         "horovod/common/common.h:25:10: fatal error: mpi.h: No such file or directory",
         "a.cc:12 was compiled",

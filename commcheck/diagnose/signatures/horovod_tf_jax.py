@@ -145,7 +145,7 @@ SIGNATURES = table(
     Wording(
         {"rank-missing": 0.45, "port-dropped": 0.44, "port-refused": 0.4, "wrong-master-host": 0.35},
         r"(?:DEADLINE_EXCEEDED|Deadline Exceeded).{0,300}(?:RegisterTask|CoordinationService|coordination service)",
-        "coordination",
+        "deadline_exceeded | deadline exceeded",
         "tensorflow/xla: coordination service agent",
         "jaxlib.xla_extension.XlaRuntimeError: DEADLINE_EXCEEDED: Deadline Exceeded Additional GRPC error information from remote target coordination_service while calling /tensorflow.CoordinationService/RegisterTask",
         "coordination service started",

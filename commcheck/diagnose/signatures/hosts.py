@@ -7,7 +7,7 @@ SIGNATURES = table(
         {"host-unresolvable": 0.75},
         r"(?:gaierror|getaddrinfo|[Nn]ame resolution|host).{0,80}(?:Name or service not known|No address associated with hostname)"
         r"|Name or service not known",
-        "name or service not known",
+        "name or service not known | no address associated with hostname",
         "glibc: gai_strerror(EAI_NONAME)",
         "socket.gaierror: [Errno -2] Name or service not known",
         "the service is not known to fail",
@@ -95,7 +95,7 @@ SIGNATURES = table(
     Wording(
         {"process-limit": 0.8},
         r"(?:fork|clone|vfork).{0,60}Resource temporarily unavailable|BlockingIOError: \[Errno 11\]",
-        "resource temporarily unavailable",
+        "resource temporarily unavailable | blockingioerror: [errno 11",
         "shells and Python: EAGAIN from fork",
         "OSError: fork failed: Resource temporarily unavailable",
         "recv: Resource temporarily unavailable",

@@ -177,7 +177,7 @@ SIGNATURES = table(
     Wording(
         {"data-ports-refused": 0.5, "rank-missing": 0.35, "rank-exited": 0.35},
         r"Call to connect returned Connection refused|(?:exceeded (?:error )?retr(?:y|ies)|retry count).{0,60}[Cc]onnect",
-        "call to connect returned | exceeded",
+        "call to connect returned | exceeded retr | exceeded error retr | retry count",
         "nccl: src/misc/socket.cc until 2.18",
         "trainer-a:41:77 [1] NCCL INFO Call to connect returned Connection refused, retrying",
         "Call to connect returned",

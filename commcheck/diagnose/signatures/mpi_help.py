@@ -55,7 +55,7 @@ SIGNATURES = table(
     Wording(
         {"interface-missing": 0.72},
         r"An invalid value was given for (?:btl|oob)_tcp\d?_if_(?:in|ex)clude|An invalid value was supplied for an enum|None of the TCP networks specified to be included for out-of-band",
-        "an invalid value was given for | none of the tcp networks specified",
+        "an invalid value was given for | an invalid value was supplied | none of the tcp networks specified",
         _HELP + "help-mpi-btl-tcp.txt, help-oob-tcp.txt (an interface or network that this host does not have)",
         "WARNING: An invalid value was given for btl_tcp_if_include.  This",
         "WARNING: An invalid value was given for btl_tcp_port_min_v4.  This",
@@ -83,7 +83,7 @@ SIGNATURES = table(
     Wording(
         {"launcher-failure": 0.55, "version-mismatch": 0.4},
         r"(?:ORTE|PRTE|PMIX)[_ ]ERROR(?:_LOG)?: ",
-        "orte_error_log: | prte error: | pmix error: | prte_error_log: | pmix_error_log: ",
+        "orte_error | orte error | prte_error | prte error | pmix_error | pmix error",
         _HELP + "orte/util, prrte, openpmix",
         "[trainer-a:04711] [[1234,0],0] ORTE_ERROR_LOG: Data unpack would read past end of buffer in file util/show_help.c at line 501",
         "no ORTE errors",
@@ -163,7 +163,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"transport-unavailable": 0.5},
-        r"UCX +(?:ERROR|FATAL) (?!ibv_query_device)\S",
+        r"UCX {1,2}(?:ERROR|FATAL) (?!ibv_query_device)\S",
         "ucx  error | ucx  fatal | ucx error | ucx fatal",
         "ucx: src/ucs/debug/log.c",
         "[1576433286.836281] [trainer-a:4711 :0] ib_mlx5.c:123  UCX  ERROR mlx5_0: ibv_create_qp failed",
@@ -172,7 +172,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"launcher-failure": 0.6, "rank-exited": 0.3},
-        r"Launch proxy failed|(?:HYDT|HYDU|HYD)_\w+ ?\(.{1,160}\): |unable to connect to server \S+ at port \d+ \(check for firewalls",
+        r"Launch proxy failed|HYD[TU]_\w+ ?\(.{1,160}\): |unable to connect to server \S+ at port \d+ \(check for firewalls",
         "launch proxy failed | hydt_ | hydu_ | check for firewalls",
         "MPICH and Intel MPI: hydra",
         "[mpiexec@trainer-a] ui_cmd_cb (mpiexec/pmiserv_pmci.c:51): Launch proxy failed.",

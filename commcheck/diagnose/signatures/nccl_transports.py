@@ -40,7 +40,7 @@ SIGNATURES = table(
         {"transport-unavailable": 0.75, "env-malformed": 0.3},
         r"NET/IB ?: (?:Can't (?:merge|connect) net devices|Trying to (?:merge|use)|Local mergedDev|Attempted to merge|Remote \S+ device is incompatible)"
         r"|TOPO/NET : (?:Couldn't|Can't|Tried|Only matched|Could not)",
-        "t merge net devices | t connect net devices | : trying to merge | : trying to use | local mergeddev | attempted to merge | is incompatible with the local | topo/net : ",
+        "t merge net devices | t connect net devices | : trying to merge | : trying to use | local mergeddev | attempted to merge | device is incompatible | topo/net : ",
         _IB + " and " + _TOPO + ", merged network devices",
         _AT + "NCCL WARN NET/IB : Attempted to merge incompatible devices: [0]mlx5_0:1/IB and [1]mlx5_1:1/RoCE.",
         "NET/IB : Made virtual device [2] name=mlx5_0+mlx5_1",
@@ -57,7 +57,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"transport-unavailable": 0.6},
-        r"NCCL WARN (?:Error : ring \d+ does not|Failed to find reverse path|XML (?:Parse|Mismatch|Import|Export)|KV Convert to|Add \w+ (?:\w+ )?error :"
+        r"NCCL WARN (?:Error : ring \d+ does not|Failed to find reverse path|XML (?:Parse|Mismatch|Import|Export)|KV Convert to|Add \w+ (?:\w+ )?error : could not find"
         r"|GetXmlFromCpu|ncclTopo\w+ ?:? (?:could not|too many|parent)|Could not find (?:id|gpu rank|net id|node of type|rev link))",
         "error : ring | reverse path | nccl warn xml | kv convert to | error : could not find | getxmlfromcpu | nccltopo"
         " | could not find id | could not find gpu rank | could not find net id | could not find node | could not find rev",
@@ -70,7 +70,7 @@ SIGNATURES = table(
         r"[Nn]o algorithm/protocol available|NCCL WARN Error: network \S+ not found|Could not open XML (?:topology|graph) file"
         r"|NCCL WARN (?:Unrecognized (?:element|prefix) token|All entries except the first must have a prefix)"
         r"|Net : (?:No valid (?:<IPv4_or_hostname>|\[IPv6\]):<?port>? pair found|string is null)|Invalid NCCL_\w+ value",
-        'no algorithm/protocol | error: network | could not open xml | token " | must have a prefix | net : no valid | net : string is null'
+        "no algorithm/protocol | error: network | could not open xml | unrecognized element token | unrecognized prefix token | must have a prefix | net : no valid | net : string is null"
         " | invalid nccl_",
         "nccl: src/enqueue.cc, src/net.cc, src/graph/xml.cc, src/misc/socket.cc: what NCCL_ALGO, NCCL_PROTO, NCCL_NET, NCCL_TOPO_FILE,"
         " NCCL_COMM_ID say does not exist",
@@ -262,7 +262,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"interface-loopback": 0.3},
-        r"(?:Bootstrap ?: Using|NET/Socket ?: Using) (?:\[\d+\])?lo:",
+        r"(?:Bootstrap ?: Using|NET/Socket ?: Using) (?:\[0\])?lo:",
         "using lo: | using [0]lo:",
         "nccl: src/bootstrap.cc, src/transport/net_socket.cc (right on one host, wrong on several)",
         _AT + "NCCL INFO NET/Socket : Using [0]lo:127.0.0.1<0>",

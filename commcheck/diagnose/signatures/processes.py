@@ -84,15 +84,15 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-killed": 0.8},
-        r"closing signal (?:Signals\.)?SIG(?:HUP|INT)\b",
-        "closing signal s",
+        r"closing signal SIG(?:HUP|INT)\b",
+        "closing signal sig",
         _ELASTIC + "/api.py (the launcher passes on the signal that it got itself)",
         "Sending process 4711 closing signal SIGHUP",
         "Sending process 4711 closing signal SIGTERM",
     ),
     Wording(
         {"rank-exited": 0.2},
-        r"closing signal (?:Signals\.)?SIGTERM\b",
+        r"closing signal SIGTERM\b",
         "closing signal sigterm",
         _ELASTIC + "/api.py (the launcher ends the others after one has failed)",
         "Sending process 4711 closing signal SIGTERM",

@@ -104,7 +104,7 @@ SIGNATURES = table(
     Wording(
         {"script-error": 0.6},
         r"(?:^|\s)StopIteration\b|OutOfRangeError|Your (?:input|dataset iterator) ran out of data|generator (?:must|should) (?:run|yield) infinite",
-        "stopiteration | outofrangeerror | ran out of data | must run infinite",
+        "stopiteration | outofrangeerror | ran out of data | must run infinite | must yield infinite | should run infinite | should yield infinite",
         "Python; tensorflow: tf.data; keras: training loops (fewer batches than the loop asks for)",
         "WARNING:tensorflow:Your input ran out of data; interrupting training.",
         "the range is fine",
@@ -131,8 +131,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"script-error": 0.5, "wrong-values": 0.4},
-        r"[Ll]oss(?: is|:|=| =|: is) ?(?:nan|NaN)\b|NanLossDuringTraining|[Ii]nvalid loss, terminating|[Mm]inimum loss scale reached|Nan in summary histogram",
-        "loss = nan | loss is nan | loss: nan | loss:nan | loss=nan | loss =nan | loss: is nan | nanlossduringtraining | invalid loss, terminating | minimum loss scale reached | nan in summary histogram",
+        r"[Ll]oss(?: is |: ?|= ?| = ?|: is )(?:nan|NaN)\b|NanLossDuringTraining|[Ii]nvalid loss, terminating|[Mm]inimum loss scale reached|Nan in summary histogram",
+        "loss = nan | loss is nan | loss: nan | loss:nan | loss=nan | loss= nan | loss =nan | loss: is nan | nanlossduringtraining | invalid loss, terminating | minimum loss scale reached | nan in summary histogram",
         "tensorflow: basic_session_run_hooks.py; fairseq, detectron2, Keras's TerminateOnNaN; common training loops",
         "ERROR:tensorflow:Model diverged with loss = NaN.",
         "loss: 0.2371",

@@ -137,7 +137,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"device-ordinal-out-of-range": 0.7, "device-missing": 0.5},
-        r"set_visible_devices\(gpus?\[|visible_device_list ?= ?str\(hvd\.local_rank|gpus?\[hvd\.local_rank\(\)\]",
+        r"set_visible_devices\(gpus?\[|visible_device_list(?: = |=)str\(hvd\.local_rank|gpus?\[hvd\.local_rank\(\)\]",
         "set_visible_devices(gpu | visible_device_list = str(hvd | visible_device_list=str(hvd | [hvd.local_rank()]",
         "horovod's examples: in a traceback, more ranks on the host than GPUs that the process sees",
         "    tf.config.experimental.set_visible_devices(gpus[hvd.local_rank()], 'GPU')",
@@ -194,7 +194,7 @@ SIGNATURES = table(
     Wording(
         {"script-error": 0.72},
         r"`?merge_call`? called while defining a new graph|[Mm]ethod requires being in (?:cross-)?replica context|was not created in the distribution strategy scope"
-        r"|[Mm]ixing different tf\.distribute\.Strategy objects|Cannot nest tf\.distribute\.Strategy scopes|Sync on read variables should be|must be called inside (?:a )?`?strategy\.scope|created (?:outside|under) .{0,60}strategy.{0,20}scope"
+        r"|[Mm]ixing different tf\.distribute\.Strategy objects|Cannot nest tf\.distribute\.Strategy scopes|Sync on read variables should be|must be called inside (?:a )?`?strategy\.scope|created (?:outside|under) .{0,60}strategy(?:\.| )scope"
         r"|Need to be inside \"with strategy\.scope|does not support variables created inside replica|tf\.function-decorated function tried to create variables on non-first call",
         "called while defining a new graph | method requires being in | the distribution strategy scope | mixing different tf.distribute | cannot nest tf.distribute | sync on read variables | strategy.scope | strategy scope | created inside replica | variables on non-first call",
         "tensorflow: tensorflow/python/distribute/distribute_lib.py, distribution_strategy_context.py; keras",

@@ -12,7 +12,7 @@ SIGNATURES = table(
         {"env-malformed": 0.75, "launcher-mismatch": 0.4},
         r"The (?:minimum|maximum) number of (?:rendezvous )?nodes \(|[Tt]he rendezvous (?:configuration (?:option|string)|endpoint '|backend '|backend name)"
         r"|nnodes=\S+ is not in \"MIN:MAX\" format|Unsupported nproc_per_node value|The run id must be a non-empty string",
-        "number of nodes ( | number of rendezvous nodes ( | the rendezvous configuration | of the rendezvous endpoint | the rendezvous backend"
+        "number of nodes ( | number of rendezvous nodes ( | the rendezvous configuration | the rendezvous endpoint | the rendezvous backend"
         " | min:max | unsupported nproc_per_node | run id must be",
         _ELASTIC + "/rendezvous; torch/distributed/run.py: what torchrun was told",
         "ValueError: The port number of the rendezvous endpoint 'trainer-a:port' must be an integer between 0 and 65536.",
@@ -22,7 +22,7 @@ SIGNATURES = table(
     Wording(
         {"env-missing": 0.75, "launcher-mismatch": 0.4},
         r"(?:rank|endpoint|[Pp]ort) is (?:absent|missing) in (?:RendezvousParameters|endpoint)|LOCAL_RANK is not in the environment",
-        "is absent in | is missing in endpoint | is not in the environment",
+        "is absent in | is missing in rend | is missing in end | is not in the environment",
         _ELASTIC + "/rendezvous/static_tcp_rendezvous.py, torch/distributed/device_mesh.py",
         "ValueError: rank is absent in RendezvousParameters.Try add --node-rank to the cmd request",
         "the endpoint is there",
@@ -30,7 +30,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"device-ordinal-out-of-range": 0.88},
-        r"local_rank \d+ exceeds available GPUs|device_id \S+ is out of range\. Please use a device index|found \d+ ranks and \d+ \w+ devices",
+        r"local_rank \d+ exceeds available GPUs|device_id \S+ is out of range\. Please use a device index|only support homogeneous hardware",
         "exceeds available gpus | please use a device index | only support homogeneous hardware",
         _ELASTIC + "/agent/server/local_elastic_agent.py; " + _C10D + "; torch/distributed/device_mesh.py",
         "ValueError: local_rank 7 exceeds available GPUs in CUDA_VISIBLE_DEVICES=0,1",
@@ -65,7 +65,7 @@ SIGNATURES = table(
     Wording(
         {"stale-store": 0.5, "version-mismatch": 0.4},
         r"RendezvousStateError|The (?:rendezvous state|state object) is corrupt",
-        "rendezvousstateerror | is corrupt. see",
+        "rendezvousstateerror | state is corrupt | object is corrupt",
         _ELASTIC + "/rendezvous (the store holds what something else wrote: another job, another version)",
         "RendezvousStateError: The state object is corrupt. See inner exception for details.",
         "the state is right",
@@ -77,7 +77,7 @@ SIGNATURES = table(
         r"|All ops need to use the same group|Rank \d+ has appeared in both subgroup|the (?:split )?group cannot (?:be empty|have duplicate)"
         r"|Invalid function argument\. Expected parameter `|Expecting a ProcessGroup, but got|The specified group name has already been created"
         r"|ranks list must not contain duplicate|Global rank \d+ is not part of group|The given group is not registered|group rank is -1",
-        "_list`` must | scatter_object_output_list | must provide non-none | should not be the same | is not registered | in the world group map"
+        "_list`` must | scatter_object_output_list | must provide non-none | should not be the same | is not registered | not initialized in the world"
         " | to use the same group | has appeared in both subgroup | group cannot be empty | group cannot have duplicate"
         " | expected parameter ` | expecting a processgroup | group name has already | must not contain duplicate | is not part of group"
         " | group rank is -1",
@@ -88,7 +88,7 @@ SIGNATURES = table(
     Wording(
         {"process-group-misuse": 0.75, "world-size-mismatch": 0.3},
         r"Mesh should not be bigger than default world size|The world size \(\d+\) must (?:be|equal|not)|The arg 'group_size' \(\d+\) must|mesh_shape and mesh_dim_names"
-        r"|Rank \d+ is out of range\. Valid ranks|world_size \(\d+\) (?:is not|must be) divisible",
+        r"|Rank \d+ is out of range\. Valid ranks are|world_size \(\d+\) (?:is not|must be) divisible",
         "bigger than default world size | the world size ( | the arg 'group_size' | mesh_shape and mesh_dim_names | valid ranks are | world_size (",
         _C10D + ", torch/distributed/device_mesh.py; megatron-core: parallel_state.py",
         "RuntimeError: Mesh should not be bigger than default world size 4, but found 8 ranks!",

@@ -53,8 +53,8 @@ RULE = Rule(
             weight=0.85,
         ),
         Signature(
-            pattern="(?:requested|but only|Expected).{0,60}GPUs? .{0,60}(?:but|only).{0,40}(?:available|visible|found)",
-            literal=" gpus",
+            pattern="(?:requested|but only|Expected).{0,60}GPUs .{0,60}(?:but|only).{0,40}(?:available|visible|found)",
+            literal="gpus ",
             source="Lightning, accelerate, DeepSpeed: device checks",
             positive="MisconfigurationException: You requested gpu: [0, 1, 2] but your machine only has: [0] GPUs available, but only 1 found",
             negative="GPU 3 is available",

@@ -36,7 +36,7 @@ RULE = Rule(
     ),
     signatures=(
         Signature(
-            pattern=r"[Cc]ould ?NOT find (?:MPI|NCCL|CUDA|Gloo|Tensorflow|Pytorch|Mxnet)\w*",
+            pattern=r"[Cc]ould NOT find (?:MPI|NCCL|CUDA|Gloo|Tensorflow|Pytorch|Mxnet)\w*",
             literal="could not find",
             source="CMake: FindPackageHandleStandardArgs",
             positive="CMake Error: Could NOT find NCCL_MAJOR_VERSION (missing: NCCL_LIBRARY)",

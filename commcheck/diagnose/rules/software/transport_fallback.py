@@ -63,7 +63,7 @@ RULE = Rule(
         ),
         Signature(
             pattern='Missing "?(?:iommu=pt|HSA_FORCE_FINE_GRAIN_PCIE=1)"?',
-            literal='missing "',
+            literal='missing "iommu | missing iommu | missing "hsa_ | missing hsa_',
             source="rccl: src/init.cc",
             positive='NCCL WARN Missing "iommu=pt" from kernel command line',
             negative="iommu=pt found",

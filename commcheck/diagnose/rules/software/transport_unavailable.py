@@ -140,7 +140,7 @@ RULE = Rule(
         ),
         Signature(
             pattern="UCX {1,4}ERROR .*(?:transport|no active|not available|ibv_)|transport retry counter exceeded",
-            literal="no active messages | not available | transport retry counter",
+            literal="ucx error | ucx  error | ucx   error | ucx    error | transport retry counter",
             source="openucx",
             positive="UCX ERROR   no active messages transport to trainer-b: Unsupported operation",
             negative="UCX INFO transport ready",

@@ -145,7 +145,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"(?:was )?(?:built|compiled) (?:with|against|using) (?:CUDA|NCCL|[Pp]y[Tt]orch|cuDNN)? ?(?:version )?[\d.]+.{0,80}\b(?:but|while|however|which does not match|mismatch)",
-            literal="built with | compiled with | built against | compiled against",
+            literal="built with | compiled with | built against | compiled against | built using | compiled using",
             source="PyTorch extensions and frameworks: a version check at import",
             positive="apex was compiled with CUDA 11.8 but the installed PyTorch uses 12.1",
             negative="built with CUDA 12",

@@ -65,7 +65,7 @@ RULE = Rule(
         ),
         Signature(
             pattern=r"allocated on device \d+ mismatchs? with NCCL device|is not a valid pointer",
-            literal="mismatchs with nccl device | is not a valid pointer",
+            literal="with nccl device | is not a valid pointer",
             source="nccl: src/misc/argcheck.cc",
             positive="NCCL WARN AllReduce : sendbuff allocated on device 3 mismatchs with NCCL device 1",
             negative="pointer valid",
