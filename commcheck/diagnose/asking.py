@@ -27,6 +27,7 @@ class _Known(NamedTuple):
     framework: str
     ranks: tuple[int, ...]
     hosts: tuple[str, ...]
+    blamed: tuple[int, ...]
 
     @property
     def best(self) -> str:
@@ -50,6 +51,7 @@ def collect_next(case: Case, diagnoses: Sequence[Diagnosis]) -> tuple[str, ...]:
         framework=framework_of(case),
         ranks=tuple(sorted({line.rank for line in case.lines if line.rank is not None})),
         hosts=roots[0].hosts if roots else (),
+        blamed=roots[0].ranks if roots else (),
     )
     return next((question.text(known),) for question in _QUESTIONS if question.fits(known))
 
@@ -90,6 +92,13 @@ _QUESTIONS = (
         lambda k: (
             "the flight recorder's dumps of all ranks, for `commcheck diagnose`: they show who did not arrive (before torch 2.6 "
             "it is off: TORCH_NCCL_TRACE_BUFFER_SIZE=2000 TORCH_NCCL_DUMP_ON_TIMEOUT=1)"
+        ),
+    ),
+    _Question(
+        lambda k: k.best in {"collective-missing-rank", "rank-straggling", "collective-order-mismatch"},
+        lambda k: (
+            "when it stands still again: `commcheck diagnose --job` on each host, with py-spy installed: it shows where "
+            f"{ranks_text(k.blamed) or 'each rank'} is while the others wait"
         ),
     ),
     _Question(

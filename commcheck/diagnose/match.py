@@ -98,7 +98,10 @@ def matches(case: Case, among: Sequence[index.Listed]) -> tuple[tuple[tuple[Rule
             continue
         if match is not None:
             found.append((rule, match))
-    skipped += [f"{count} rules need {_NEEDS[need]}" for need, count in sorted(unmet.items())]
+    if case.origin is Origin.LOG and "ranks" in unmet:
+        skipped.append(_LOG_ALONE)
+    else:
+        skipped += [f"{count} rules need {_NEEDS[need]}" for need, count in sorted(unmet.items())]
     return _with_lines(case, _with_errors(case, found, among), among), tuple(skipped)
 
 
@@ -108,6 +111,11 @@ _NEEDS = {
     "environment": "the settings",
     "lines": "a log",
 }
+
+
+_LOG_ALONE = (
+    "the hosts, their settings and the network between them: a log does not show them, `commcheck preflight` does"
+)
 
 
 def _present(case: Case) -> frozenset[str]:

@@ -24,6 +24,9 @@ _LAUNCHERS = frozenset(
      "SystemExit", "KeyboardInterrupt")
 )  # fmt: skip
 _BESIDE_PEERS, _ALONE, _OTHER_KIND = 0.85, 0.66, 0.6
+_MISSING, _SILENT = "collective-missing-rank", 0.62
+ENDED_BY_LAUNCHER = "exitcode  : -15 "
+"""torchrun's summary of a rank that its agent has ended (torch/distributed/elastic/multiprocessing/errors)."""
 
 
 @cache
@@ -34,7 +37,24 @@ def _exception() -> re.Pattern[str]:
 
 
 def findings(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
-    """The program's own exception, if there is one and no cause names itself."""
+    """Where it began, as far as that can be told where no cause names itself."""
+    return _raised(lines, hits) or _silent(lines, hits)
+
+
+def _silent(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
+    """Ranks that the launcher had to end, without a word of their own, while others waited for somebody in vain."""
+    waited = [hit.line for hit in hits if hit.cause == _MISSING and hit.line.rank is not None]
+    ended = [line for line in lines if ENDED_BY_LAUNCHER in line.text and line.rank is not None]
+    spoke = {line.rank for line in lines if scan.is_fatal(line.text) and ENDED_BY_LAUNCHER not in line.text}
+    silent = [line for line in ended if line.rank not in spoke]
+    if not waited or not silent or len(silent) > len({line.rank for line in waited}):
+        return ()
+    ranks = tuple(sorted({line.rank for line in silent if line.rank is not None}))
+    return (Finding(_MISSING, _SILENT, (*silent[:2], *waited[:3]), ranks),)
+
+
+def _raised(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
+    """The program's own exception."""
     weights: dict[tuple[str, int], float] = {}
     for hit in hits:
         if hit.cause != _SCRIPT:

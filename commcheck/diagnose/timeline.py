@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from commcheck.diagnose import scan
 from commcheck.diagnose.prefilter import shape
+from commcheck.diagnose.raising import ENDED_BY_LAUNCHER
 from commcheck.model.case import Case, LogLine, Origin
 from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Moment, Role
 
@@ -64,8 +65,10 @@ def _shape(line: LogLine) -> bytes:
 
 
 def _tells(text: str) -> bool:
-    """Whether a line tells of an end by itself; the head of a traceback only says that one follows."""
-    return scan.is_fatal(text) and not text.lstrip().startswith("Traceback (most recent call last)")
+    """Whether a line tells of an end by itself. The head of a traceback only says that one follows; that the launcher ended
+    a rank after another had failed is no news."""
+    quiet = text.lstrip().startswith("Traceback (most recent call last)") or ENDED_BY_LAUNCHER in text
+    return not quiet and scan.is_fatal(text)
 
 
 def _placed(lines: Iterable[LogLine]) -> list[_Placed]:

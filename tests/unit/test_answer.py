@@ -106,6 +106,37 @@ def test_a_kill_without_a_word_of_memory_is_first_of_all_a_kill() -> None:
     assert "dmesg" in said.next[0]
 
 
+SUMMARY = (
+    "  host      : node-a\n  rank      : {0} (local_rank: {0})\n  exitcode  : {1} (pid: {2})  (X)\n  error_file: <N/A>"
+)
+
+
+def test_torchruns_summary_tells_whose_process_it_was() -> None:
+    said = job(
+        f"[rank0]: {CLOSED.format(1)}",
+        "E0101 api.py:869] failed (exitcode: -9) local_rank: 1 (pid: 4711) of binary: /usr/bin/python3",
+        SUMMARY.format(0, -15, 4710),
+        SUMMARY.format(1, -9, 4711),
+        "  traceback : Signal 9 (SIGKILL) received by PID 4711",
+    )
+    assert (said.diagnoses[0].cause, said.diagnoses[0].ranks) == ("rank-killed", (1,))
+    assert said.first is not None
+    assert said.first.ranks == (1,)
+
+
+def test_the_rank_that_never_came_is_the_one_without_a_word() -> None:
+    waited = "RuntimeError: [x/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 6000ms for recv operation to complete"
+    said = job(
+        f"[rank0]: {waited}",
+        f"[rank2]: {waited}",
+        SUMMARY.format(1, -15, 4711),
+        SUMMARY.format(2, -15, 4712),
+        SUMMARY.format(0, 1, 4710),
+    )
+    first = said.diagnoses[0]
+    assert (first.cause, first.ranks, first.symptom.value) == ("collective-missing-rank", (1,), "perf-hang")
+
+
 def test_a_launchers_summary_adds_nothing_to_what_ranks_said_themselves() -> None:
     timed_out = "[rank0]: RuntimeError: [x/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 6000ms for recv operation to complete"
     said = job(

@@ -9,14 +9,16 @@ What may not be here: how the marks look (`ingest.marks`), except where a line t
 import re
 from typing import NamedTuple
 
-from commcheck.diagnose.ingest.marks import NCCL, Marked, Named
+from commcheck.diagnose.ingest.marks import ELASTIC, NCCL, Marked, Named
 
 MAX_PROCESSES = 200_000
 _FIRST_RANKS = 8
 _MOST_RANKS = 30_000  # of a job; beyond lie processes' ids
 # NCCL says once per communicator which of its ranks a process is; Ray Train lists its workers when it has started them
 # (python/ray/train/_internal/backend_executor.py, train/v2/_internal/execution/worker_group/worker_group.py).
-WORDS = (" nranks ", "world_rank=")
+# torchrun's summary has a paragraph for each process that failed: its rank, and in the next line its exit code and pid.
+WORDS = (" nranks ", "world_rank=", "(local_rank: ", "exitcode  : ")
+_SUMMARY = re.compile(r"^\s{0,8}rank\s{1,8}: (?P<rank>\d{1,7}) \(local_rank: ")
 _NCCL = re.compile(r"\brank (?P<rank>\d{1,7}) nranks (?P<size>\d{1,7})\b")
 _RAY = re.compile(r"\bip=(?P<host>[\w.:]{1,60}), pid=(?P<pid>\d{1,9})\) world_rank=(?P<rank>\d{1,7}),")
 _STREAM = re.compile(r"(?:std)?(?:out|err)(?:\.log|\.txt)?(?:\.gz|\.zst|\.xz|\.bz2)?$")
@@ -48,6 +50,7 @@ class Identities:
         self._found: dict[tuple[str, int], tuple[int, int]] = {}
         self._ambiguous: set[int] = set()
         self._seen: dict[tuple[str, ...], dict[int, int | None]] = {}
+        self._summary: int | None = None  # the rank of the paragraph in hand
 
     def learn(self, text: str) -> None:
         """Read one line that contains one of `WORDS`."""
@@ -59,6 +62,11 @@ class Identities:
             key, rank, size = (process["host"], int(process["pid"])), int(said["rank"]), int(said["size"])
             if rank < size > self._found.get(key, (0, 0))[1]:
                 self._found[key] = (rank, size)
+        elif (rank_line := _SUMMARY.match(text, 0, 100)) is not None:
+            self._summary = int(rank_line["rank"])
+        elif self._summary is not None and (ended := ELASTIC.search(text, 0, 300)) is not None:
+            self._found["", int(ended["pid"])] = (self._summary, 1)
+            self._summary = None
         elif (worker := _RAY.search(text, 0, 1000)) is not None:
             host, pid, rank = worker["host"], int(worker["pid"]), int(worker["rank"])
             self._found[host, pid] = (rank, 1)

@@ -78,6 +78,8 @@ _SOURCE_NCCL = re.compile(
 _SLURM_TASK = re.compile(r"slurm-\d+_(?P<rank>\d{1,7})\.(?:out|err)$")
 
 
+# A process that torchrun's agent tells about (torch/distributed/elastic/multiprocessing: api.py, errors/__init__.py).
+ELASTIC = re.compile(r"(?:exitcode\s{0,4}: -?\d{1,4}\b.{0,40}\(pid: |received by PID )(?P<pid>\d{1,9})\b")
 NCCL = re.compile(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
 
 
@@ -131,7 +133,7 @@ def _read(text: str) -> Marked:
     rank = said.get("rank")
     if rank is None and (inside := _INSIDE.search(text, 0, 600)):
         rank = next(g for g in inside.groups() if g is not None)
-    process = NCCL.search(text, 0, 300) or _PDSH.match(text)
+    process = NCCL.search(text, 0, 300) or _PDSH.match(text) or ELASTIC.search(text, 0, 300)
     if process is not None:
         said.update(process.groupdict())
     pid = said.get("pid", "")
