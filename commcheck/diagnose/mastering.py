@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.advice import address_of_rank_zero
-from commcheck.diagnose.view import addresses, evidence, loopback, master_addresses, names, rank_zero, started
+from commcheck.diagnose.view import addresses, evidence, loopback, master_addresses, names, parse, rank_zero, started
 from commcheck.model.base import Value
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix
@@ -31,10 +31,16 @@ def misdirected(case: Case) -> tuple[Misdirected, ...]:
         # A store that listens on all addresses is found under any of the host's own; the resolver's later addresses
         # are tried too, so that one right one among them is enough.
         right = any(a.partition("%")[0] in home and (not loopback(a) or rank.host == zero.host) for a in tried)
-        local = rank.host == zero.host and all(loopback(a) for a in tried)
+        local = rank.host == zero.host and all(loopback(a) or _any_address(a) for a in tried)
         if not right and not local:
             found.append(Misdirected(rank=rank, address=tried[0]))
     return tuple(found)
+
+
+def _any_address(address: str) -> bool:
+    """0.0.0.0 or ::, which leads a connecting process to its own host."""
+    parsed = parse(address)
+    return parsed is not None and parsed.is_unspecified
 
 
 def where(case: Case, found: tuple[Misdirected, ...]) -> tuple[Evidence, ...]:

@@ -61,6 +61,8 @@ def surprise(seen: Observation) -> str:
         return ""
     if predicted.outlook in {Outlook.FORMS, Outlook.SLOW}:
         lucky = bool(predicted.cause) and same_cause(predicted, seen)
+        if seen.formed and seen.verdict is Verdict.UNHEALTHY and not lucky:
+            return f"it came through as predicted, with values that were right, and is called unhealthy: {seen.cause}"
         return "" if seen.formed or lucky else f"it was predicted to form ({predicted.reason})"
     if seen.formed:
         return f"it was predicted to fail: {predicted.reason} [{predicted.cause}]"
