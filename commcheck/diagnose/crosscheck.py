@@ -3,11 +3,10 @@
 What may not be here: I/O. Each comparison is a function of the lines and gives findings with a modest confidence.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
+from commcheck.diagnose.lazy import Lazy
 from commcheck.model.case import LogLine
 from commcheck.model.taxonomy import Symptom
 
@@ -17,19 +16,7 @@ WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "nu
          "nccl version ", "net/plugin", "plugin path")  # fmt: skip
 
 
-class _Lazy:
-    """A regular expression that is compiled when it is first needed: most logs need none of these."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-
-    @cached_property
-    def re(self) -> re.Pattern[str]:
-        """The compiled pattern."""
-        return re.compile(self._pattern)
-
-
-_HOST = _Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
+_HOST = Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
 
 
 class Finding(NamedTuple):
@@ -47,8 +34,8 @@ def findings(lines: Sequence[LogLine]) -> tuple[Finding, ...]:
     return tuple(finding for compare in _COMPARISONS for finding in compare(lines))
 
 
-_MEMBER = _Lazy(r"GLOBAL_RANK: (?P<rank>\d{1,7}), MEMBER: \d{1,7}/(?P<size>\d{1,7})")
-_INIT = _Lazy(r"distributed init \(rank (?P<rank>\d{1,7})\)")
+_MEMBER = Lazy(r"GLOBAL_RANK: (?P<rank>\d{1,7}), MEMBER: \d{1,7}/(?P<size>\d{1,7})")
+_INIT = Lazy(r"distributed init \(rank (?P<rank>\d{1,7})\)")
 
 
 def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
@@ -69,7 +56,7 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     return [Finding("rank-duplicate", 0.62, evidence, ranks), Finding("launcher-mismatch", 0.6, evidence, ranks)]
 
 
-_REGISTERED = _Lazy(r"All distributed processes registered")
+_REGISTERED = Lazy(r"All distributed processes registered")
 
 
 def announced_in_part(lines: Sequence[LogLine]) -> list[Finding]:
@@ -89,7 +76,7 @@ def announced_in_part(lines: Sequence[LogLine]) -> list[Finding]:
     return [Finding("rank-missing", 0.45, evidence), Finding("launcher-mismatch", 0.4, evidence)]
 
 
-_ALONE = _Lazy(
+_ALONE = Lazy(
     r"(?i)\brank\W{0,4}0 of 1\b|\brank\W{1,4}0\b.{0,40}\b(?:world[ _]?)?size\W{1,4}1(?![\d.])|(?<!batch_)(?<!batch )\b(?:world[ _]?)?size\W{1,4}1(?![\d.]).{0,40}\brank\W{1,4}0\b"
     r"|\bnum_workers = 1\s*$"
 )
@@ -107,8 +94,8 @@ def each_is_alone(lines: Sequence[LogLine]) -> list[Finding]:
     ]
 
 
-_WORK = _Lazy(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")
-_STUCK = _Lazy(r"Watchdog caught collective operation timeout")
+_WORK = Lazy(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")
+_STUCK = Lazy(r"Watchdog caught collective operation timeout")
 
 
 def timeouts_differ(lines: Sequence[LogLine]) -> list[Finding]:
@@ -127,7 +114,7 @@ def timeouts_differ(lines: Sequence[LogLine]) -> list[Finding]:
     return [Finding("collective-order-mismatch", 0.5, evidence), Finding("collective-shape-mismatch", 0.48, evidence)]
 
 
-_PRINT = _Lazy(
+_PRINT = Lazy(
     r"running (?:inconsistent )?collective: CollectiveFingerPrint\((?:SequenceNumber=\d+,? ?)?OpType=(?P<op>\w+)"
     r"(?:, TensorShape=\[(?P<shape>[^\]]*)\])?(?:, TensorDtypes=(?P<dtype>\w+))?"
 )
@@ -150,9 +137,9 @@ def fingerprints_differ(lines: Sequence[LogLine]) -> list[Finding]:
     return []
 
 
-_VERSION = _Lazy(r"\bNCCL version (?P<version>\d+\.\d+\.\d+)")
-_NO_PLUGIN = _Lazy(r"NET/Plugin: (?:Could not find|No plugin found)")
-_PLUGIN = _Lazy(r"(?:Plugin Path : \S+|NET/Plugin: (?:Loaded|Plugin name|Using) (?!internal)\S+)")
+_VERSION = Lazy(r"\bNCCL version (?P<version>\d+\.\d+\.\d+)")
+_NO_PLUGIN = Lazy(r"NET/Plugin: (?:Could not find|No plugin found)")
+_PLUGIN = Lazy(r"(?:Plugin Path : \S+|NET/Plugin: (?:Loaded|Plugin name|Using) (?!internal)\S+)")
 
 
 def libraries_differ(lines: Sequence[LogLine]) -> list[Finding]:

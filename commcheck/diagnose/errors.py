@@ -5,9 +5,8 @@ a warning, or the echo of somebody else's failure. Pure."""
 
 from __future__ import annotations
 
-import re
-
 from commcheck.diagnose import index, scan
+from commcheck.diagnose.lazy import Lazy
 from commcheck.model.case import Case, LogLine, RankError, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import STAGE_OF
@@ -18,7 +17,7 @@ SPEAKS_FOR_ITSELF = 0.75
 """Weight from which a signature's words, in a rank's own exception, name the cause."""
 _SCRIPT = "script-error"
 
-_OF_A_PEER = re.compile(
+_OF_A_PEER = Lazy(
     r"Connection (?:closed|reset|refused)|[Bb]roken pipe|Read error|[Tt]imed out|wait timeout|pair closure|"
     r"Software caused connection abort|remote (?:process|worker) (?:exited|crash)"
 )
@@ -33,16 +32,16 @@ PYTHON_OWN = frozenset(
 )
 """Types that no communication library raises for a failure of communication."""
 
-_LOADING = re.compile(r"[Ee]rror\(s\) in loading state_dict|PytorchStreamReader|unpickl|invalid magic number")
-_PATH = re.compile(r"Parent directory .* does not exist|No such file or directory|Permission denied|Is a directory")
-_SHAPES = re.compile(r"shapes cannot be multiplied|size of tensor a|is invalid for input of size|size mismatch")
-_GRAPH = re.compile(r"does not require grad|needed for gradient computation|backward through the graph")
+_LOADING = Lazy(r"[Ee]rror\(s\) in loading state_dict|PytorchStreamReader|unpickl|invalid magic number")
+_PATH = Lazy(r"Parent directory .* does not exist|No such file or directory|Permission denied|Is a directory")
+_SHAPES = Lazy(r"shapes cannot be multiplied|size of tensor a|is invalid for input of size|size mismatch")
+_GRAPH = Lazy(r"does not require grad|needed for gradient computation|backward through the graph")
 
 
 def own(rank: RankRecord) -> RankError | None:
     """The exception that ended a rank, unless it only tells of a peer."""
     error = rank.error
-    return None if error is None or _OF_A_PEER.search(error.message) else error
+    return None if error is None or _OF_A_PEER.re.search(error.message) else error
 
 
 def frames(rank: RankRecord) -> list[str]:
@@ -68,7 +67,7 @@ def symptom_of(rank: RankRecord, error: RankError) -> Symptom:
     stage = STAGE_OF[error.phase]
     if stage is Stage.SETUP:
         return Symptom.SETUP_FAILURE
-    checkpoint = bool(_LOADING.search(text)) or "/torch/serialization.py" in where
+    checkpoint = bool(_LOADING.re.search(text)) or "/torch/serialization.py" in where
     if stage is Stage.PREPARATION:
         if error.kind == "StopIteration":
             return Symptom.PREP_ITERATION_FAILURE
@@ -77,15 +76,15 @@ def symptom_of(rank: RankRecord, error: RankError) -> Symptom:
         return Symptom.PREP_DATA_LOADING_FAILURE if "/torch/utils/data/" in where else Symptom.PREP_OTHER
     if error.kind == "AttributeError":
         return Symptom.TRAIN_ATTRIBUTE_NOT_FOUND
-    if _PATH.search(text):
+    if _PATH.re.search(text):
         return Symptom.TRAIN_PATH_ERROR
     if checkpoint:
         return Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING
     if error.kind == "NotImplementedError":
         return Symptom.TRAIN_NOT_IMPLEMENTED
-    if _SHAPES.search(text):
+    if _SHAPES.re.search(text):
         return Symptom.TRAIN_TENSOR_MISMATCH
-    return Symptom.TRAIN_GRAPH_EXECUTION_ERROR if _GRAPH.search(text) else Symptom.TRAIN_OTHER_FAILURE
+    return Symptom.TRAIN_GRAPH_EXECUTION_ERROR if _GRAPH.re.search(text) else Symptom.TRAIN_OTHER_FAILURE
 
 
 def _lines(rank: RankRecord, error: RankError) -> list[LogLine]:
@@ -127,13 +126,13 @@ def _match(case: Case, rule: Rule, hits: list[scan.Hit]) -> Match:
 _PREFIX = {Stage.SETUP: ("setup-",), Stage.PREPARATION: ("prep-",), Stage.TRAINING: ("train-", "perf-")}
 
 
-_IMPORTS = re.compile(r"No module named|cannot import name|undefined symbol|cannot open shared object")
+_IMPORTS = Lazy(r"No module named|cannot import name|undefined symbol|cannot open shared object")
 
 
 def _symptom(rule: Rule, rank: RankRecord, error: RankError) -> Symptom:
     """Which of a rule's symptoms it is: what the rank was doing tells, else the stage of its phase. What is missing from
     the installation, or does not fit in it, is a fault of the installation whenever it shows."""
-    if Symptom.BUILD_IMPORT_ERROR in rule.symptoms and _IMPORTS.search(error.message):
+    if Symptom.BUILD_IMPORT_ERROR in rule.symptoms and _IMPORTS.re.search(error.message):
         return Symptom.BUILD_IMPORT_ERROR
     if rule.stage is Stage.BUILD:
         return rule.symptoms[0]

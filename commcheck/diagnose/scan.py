@@ -6,7 +6,7 @@ What may not be here: judgement. `commcheck.diagnose.logs` turns hits into match
 import re
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from commcheck.diagnose import crosscheck, doing, index, progress
@@ -18,6 +18,7 @@ from commcheck.model.taxonomy import Stage
 
 # A line this long is searched around its literals only, so that no pattern can take long on it.
 _WINDOW = 4096
+_ASKED_AGAIN = 4096  # lines: what a line says is wanted when it is kept, weighed, put into an order and shown
 
 # Below this weight a wording is shared by many causes: a peer's view of a failure elsewhere, or a launcher's summary.
 GENERIC_BELOW = 0.5
@@ -201,12 +202,14 @@ def troubles(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
     return tuple(line for line in lines if is_trouble(line.text))
 
 
+@lru_cache(_ASKED_AGAIN)
 def is_trouble(text: str) -> bool:
     """Whether a line says that something went wrong."""
     match = TROUBLE.search(text, 0, _WINDOW)
     return match is not None and not advice.is_advice(text, match.start(), match.end())
 
 
+@lru_cache(_ASKED_AGAIN)
 def is_fatal(text: str) -> bool:
     """Whether a line tells of an end, not of a warning."""
     return is_trouble(text) and compiled(FATAL).search(text, 0, _WINDOW) is not None

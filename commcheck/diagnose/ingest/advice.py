@@ -5,8 +5,11 @@ such a sentence does not count.
 """
 
 import re
+from functools import lru_cache
 
-_HEDGES = re.compile(
+from commcheck.diagnose.lazy import Lazy
+
+_HEDGES = Lazy(
     r"(?:can|could|may|might)(?: also)? (?:be|have been|indicate|happen|mean)\b"
     r"|\b(?:possibly|potentially|likely|typically|usually|often|probably) (?:due to|because|caused|indicates?|reflects|a sign)"
     r"|\bthis (?:typically|usually|generally|often) (?:indicates?|means|reflects|happens)"
@@ -26,10 +29,11 @@ _HINTS = (
     "can ", "could ", "may ", "might ", "possib", "potential", "likely", "this ", "typical", "usual", "often", "probabl",
     "consider", "try ", "you ", "please ", "also ", "hint", "tip", "note", "suggest", "make sure",
 )  # fmt: skip
-_CLAUSE_BEGIN = re.compile(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")
-_SENTENCE_END = re.compile(r"[.!?;:](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
+_CLAUSE_BEGIN = Lazy(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")
+_SENTENCE_END = Lazy(r"[.!?;:](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
 
 
+@lru_cache(1024)  # one line is asked about by every wording that matches it
 def spans(text: str) -> tuple[tuple[int, int], ...]:
     """The parts of a line that are advice, as (begin, end) offsets. Usually none.
 
@@ -39,11 +43,11 @@ def spans(text: str) -> tuple[tuple[int, int], ...]:
     if not any(hint in small for hint in _HINTS):
         return ()
     found: list[tuple[int, int]] = []
-    for hedge in _HEDGES.finditer(text):
+    for hedge in _HEDGES.re.finditer(text):
         begin = 0
-        for boundary in _CLAUSE_BEGIN.finditer(text, 0, hedge.start() + 1):
+        for boundary in _CLAUSE_BEGIN.re.finditer(text, 0, hedge.start() + 1):
             begin = boundary.end()
-        end = _SENTENCE_END.search(text, hedge.end())
+        end = _SENTENCE_END.re.search(text, hedge.end())
         found.append((begin, end.end() if end else len(text)))
     return tuple(found)
 

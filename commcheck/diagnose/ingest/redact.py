@@ -6,8 +6,9 @@ everything around it, because the line is evidence.
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
+
+from commcheck.diagnose.lazy import Lazy
 
 MARK = "[redacted]"
 
@@ -19,20 +20,8 @@ class _Kind(NamedTuple):
     have none of any kind, and stop there."""
 
     hints: tuple[str, ...]
-    pattern: "_Lazy"
+    pattern: Lazy
     by: _Replacement = MARK
-
-
-class _Lazy:
-    """A regular expression that is compiled when it is first needed: most texts have nothing to hide."""
-
-    def __init__(self, pattern: str, flags: int = 0) -> None:
-        self._pattern, self._flags = pattern, flags
-
-    @cached_property
-    def re(self) -> re.Pattern[str]:
-        """The compiled pattern."""
-        return re.compile(self._pattern, self._flags)
 
 
 # --- what looks like a secret by itself ---------------------------------------------------------------------
@@ -81,21 +70,21 @@ _PREFIXED_HINTS = (
     "dapi", "_v1_", "hvs.", "hvb.", "hvr.", "sg.", "r8_", "gsk_", "xai-", "rpa_", "lsv2_", "glsa_", "sntrys_", "atatt3",
     "age-secret-key-", "eyj",
 )  # fmt: skip
-_WHOLE = _Lazy(rf"(?<![A-Za-z0-9])(?:{'|'.join(f'{prefix}{rest}' for prefix, rest in _PREFIXED)})")
-_PEM = _Lazy(
+_WHOLE = Lazy(rf"(?<![A-Za-z0-9])(?:{'|'.join(f'{prefix}{rest}' for prefix, rest in _PREFIXED)})")
+_PEM = Lazy(
     r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----)(.{0,20000}?)(-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)",
     re.DOTALL,
 )
 # A key's line alone, or a part of something long: base64 without a space. Digests and ids are of hexadecimal digits.
-_BASE64_LINE = _Lazy(r"^[ \t]{0,40}([A-Za-z0-9+/]{40,20000}={0,2}|[A-Za-z0-9+/]{8,40}={1,2})[ \t]{0,40}$", re.MULTILINE)
-_BASE64_LONG = _Lazy(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{200,20000}")
+_BASE64_LINE = Lazy(r"^[ \t]{0,40}([A-Za-z0-9+/]{40,20000}={0,2}|[A-Za-z0-9+/]{8,40}={1,2})[ \t]{0,40}$", re.MULTILINE)
+_BASE64_LONG = Lazy(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{200,20000}")
 
 # --- where a secret stands ------------------------------------------------------------------------------------
 
 # scheme://user:password@host; the user's name stays unless it is all that there is (a token as the user name).
-_URL = _Lazy(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,20}://)([^\s/@:'\"]{0,200})(?::([^\s/'\"]{1,400}))?@")
-_HOOK = _Lazy(r"(hooks\.slack\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/webhooks/)[\w/-]{8,300}")
-_SIGNED = _Lazy(
+_URL = Lazy(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,20}://)([^\s/@:'\"]{0,200})(?::([^\s/'\"]{1,400}))?@")
+_HOOK = Lazy(r"(hooks\.slack\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/webhooks/)[\w/-]{8,300}")
+_SIGNED = Lazy(
     r"((?:[?&;]|\b(?=x-))(?:sig|key|code|x-(?:amz|goog)-(?:signature|credential|security-token))=)[^\s&'\"]{8,4000}",
     re.IGNORECASE,
 )
@@ -111,47 +100,47 @@ _VALUE = (
     r"|(?P<loose>['\"]?)(?P<value>(?:(?![,;&|][\w.-]{1,60}\s?[=:])[^\s'\"]){1,4000}?"
     r"(?=[,;)\]}|&]{0,8}(?:\s|['\"]|$)|[,;&|][\w.-]{1,60}\s?[=:])|[^\s'\"]{4000}))"
 )
-_ASSIGNED = _Lazy(
+_ASSIGNED = Lazy(
     rf"(?P<name>(?<![A-Za-z0-9_]){_NAME})(?P<mid>\\?['\"]?\s{{0,4}}(?:=>|[=:])\s{{0,4}}|\s{{1,4}}(?=['\"])){_VALUE}",
     re.IGNORECASE,
 )
-_OPTION = _Lazy(
+_OPTION = Lazy(
     r"(?P<name>--?(?:[a-z0-9]+[-_]){0,8}(?:token|passwd|password|passphrase|secret|(?:api|access|private|account)[-_]?key))"
     rf"(?P<mid>['\"]?,?\s{{1,4}})(?!-){_VALUE}",
     re.IGNORECASE,
 )
 # Commands whose option for a password has one letter.
-_COMMAND = _Lazy(
+_COMMAND = Lazy(
     r"(?P<name>\b(?:sshpass|docker login|podman login|mysql)\b[^\n]{0,200}?\s-p)(?P<mid>\s{0,4})"
     r"(?P<quote>['\"]?)(?P<value>[^\s'\"]{1,400})"
 )
-_CURL = _Lazy(r"(\b(?:curl|wget)\b[^\n]{0,400}?\s(?:-u|--user)[= ]{0,2}['\"]?[^\s:'\"]{1,100}:)[^\s'\"]{1,400}")
-_NETRC = _Lazy(r"(\blogin\s{1,4}\S{1,100}\s{1,4}password\s{1,4})\S{1,400}", re.IGNORECASE)
-_WANDB = _Lazy(r"(\bwandb login\b[^\n]{0,80}?\s)[0-9a-f]{40}\b")
-_DOCKER = _Lazy(r"(['\"]_?auth['\"]\s{0,4}:\s{0,4}['\"]|\b_auth\s{0,4}=\s{0,4})[A-Za-z0-9+/]{8,4000}={0,2}")
+_CURL = Lazy(r"(\b(?:curl|wget)\b[^\n]{0,400}?\s(?:-u|--user)[= ]{0,2}['\"]?[^\s:'\"]{1,100}:)[^\s'\"]{1,400}")
+_NETRC = Lazy(r"(\blogin\s{1,4}\S{1,100}\s{1,4}password\s{1,4})\S{1,400}", re.IGNORECASE)
+_WANDB = Lazy(r"(\bwandb login\b[^\n]{0,80}?\s)[0-9a-f]{40}\b")
+_DOCKER = Lazy(r"(['\"]_?auth['\"]\s{0,4}:\s{0,4}['\"]|\b_auth\s{0,4}=\s{0,4})[A-Za-z0-9+/]{8,4000}={0,2}")
 # An environment as Kubernetes writes it: the name and the value apart.
-_NAMED = _Lazy(
+_NAMED = Lazy(
     r"(['\"]?name['\"]?\s{0,4}[:=]\s{0,4}['\"]?[\w.-]{0,60}(?:TOKEN|PASSW|SECRET|API_?KEY|ACCESS_?KEY|CREDENTIAL)[\w.-]{0,60}['\"]?\s{0,4},"
     r"\s{0,4}['\"]?value['\"]?\s{0,4}[:=]\s{0,4})(?:\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[^\s,}]{1,4000})",
     re.IGNORECASE,
 )
-_ENVIRONMENT = _Lazy(  # MY_KEY=..., where it does not look like a word, a path or a number
+_ENVIRONMENT = Lazy(  # MY_KEY=..., where it does not look like a word, a path or a number
     r"\b([A-Z][A-Z0-9_]{0,60}_KEY=['\"]?)(?=[^\s'\",;]{0,60}\d)(?=[^\s'\",;]{0,60}[A-Za-z])[A-Za-z0-9+=_.~-]{16,4000}"
 )
-_HEADER = _Lazy(r"\b(bearer|basic)(\s{1,4})([A-Za-z0-9+/_.=~-]{8,4000})", re.IGNORECASE)
-_AUTHORIZATION = _Lazy(
+_HEADER = Lazy(r"\b(bearer|basic)(\s{1,4})([A-Za-z0-9+/_.=~-]{8,4000})", re.IGNORECASE)
+_AUTHORIZATION = Lazy(
     r"(\b(?:proxy-)?authorization['\"]?\s{0,4}[:=]\s{0,4}(?:[bu]?['\"])?(?:(?:token|apikey|digest|negotiate|ntlm|aws4-hmac-sha256)\s)?)"
     r"(?!(?:bearer|basic)\s)(?!(?:\w[\w-]{0,30}\s)?\[redacted)[^\s'\"][^\n'\"]{7,4000}",
     re.IGNORECASE,
 )
-_COOKIE = _Lazy(r"\b((?:set-)?cookie['\"]?\s{0,3}:\s{0,3}['\"]?)([^\r\n'\"]{1,4000})", re.IGNORECASE)
+_COOKIE = Lazy(r"\b((?:set-)?cookie['\"]?\s{0,3}:\s{0,3}['\"]?)([^\r\n'\"]{1,4000})", re.IGNORECASE)
 
-_HARMLESS = _Lazy(
+_HARMLESS = Lazy(
     r"(?:[+-]?\d{1,9}(?:\.\d+)?[a-z%]{0,3}|none|null|true|false|yes|no|\(?unset\)?|<[a-z_ -]+>|\*+|\[redacted\]?|"
     r"torch|tensor|int|str|\{|\[|\()",
     re.IGNORECASE,
 )
-_FILE_NAME = _Lazy(r"(?:.*[_-])?(?:file|path|dir|name|id|type|len|length|size|count|ids|mask|dim)", re.IGNORECASE)
+_FILE_NAME = Lazy(r"(?:.*[_-])?(?:file|path|dir|name|id|type|len|length|size|count|ids|mask|dim)", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
