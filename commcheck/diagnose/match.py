@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from commcheck import registry
 from commcheck.catalog.fixes import frequency
 from commcheck.diagnose import index
+from commcheck.diagnose.documented import how_to_confirm
 from commcheck.diagnose.framework import framework_of
 from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, Origin, RankRecord
@@ -206,6 +207,7 @@ def _diagnosis(rule: Rule, match: Match, role: Role, framework: str) -> Diagnosi
         fixes=tuple(
             replace(f, frequency=f.frequency or frequency(match.symptom, f.pattern, framework)) for f in match.fixes
         ),
+        confirm=how_to_confirm(rule.cause) if role is Role.ROOT else "",
     )
 
 

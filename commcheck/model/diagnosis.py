@@ -98,7 +98,7 @@ class Match(Value, frozen=True):
 
 
 class Diagnosis(Value, frozen=True):
-    """One ranked answer of the report."""
+    """One ranked answer of the report. `confirm`: how to see for oneself that it is so."""
 
     symptom: Symptom
     cause: str
@@ -113,6 +113,7 @@ class Diagnosis(Value, frozen=True):
     evidence: tuple[Evidence, ...] = ()
     against: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    confirm: str = ""
 
 
 class Moment(Value, frozen=True):

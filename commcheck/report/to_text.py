@@ -138,6 +138,8 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
             page.row("", prose, style)
         if fix.frequency:
             page.row("", f"such a repair mended {fix.frequency}")
+    if diagnosis.confirm:
+        page.row("confirm", diagnosis.confirm)
 
 
 def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:

@@ -87,8 +87,23 @@ def test_what_a_log_says_stays_text(bad: str) -> None:
 
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_any_text_gives_a_whole_page(text: str, name: str) -> None:
-    said = said_of(f"[rank3]: torch.OutOfMemoryError: CUDA out of memory. {text}\n{text}\nRuntimeError: {text}")
-    rendered = render(replace(said, notes=(text, name), command=(name, text), not_evaluated=(text,)))
+    said = said_of("\n".join((OOM, CLOSED.format(0))))
+    first, *others = said.diagnoses
+    evil = replace(
+        first, title=text, hosts=(name,), evidence=tuple(replace(e, text=text, source=name) for e in first.evidence)
+    )
+    moments = tuple(replace(m, text=text, source=name, hosts=(name,)) for m in said.timeline)
+    rendered = render(
+        replace(
+            said,
+            diagnoses=(evil, *others),
+            timeline=moments,
+            first=moments[0],
+            notes=(text, name),
+            command=(name, text),
+            not_evaluated=(text,),
+        )
+    )
     Page(rendered).text.encode()
 
 
