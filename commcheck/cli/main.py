@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 # The verbs in the order of a newcomer's interest: name -> one line of help. The module is commcheck.cli.NAME.
 VERBS: dict[str, str] = {
     "preflight": "form the world that the job would form, check it phase by phase, name the cause, try the fix",
-    "suggest": "find the smallest environment that forms the world here, and prove it by running it",
     "lint": "check this host's settings and facts, without starting anything",
     "diagnose": "find the cause in what a job left behind: logs, report directories, standard input",
     "run": "run a job, its output and exit code untouched; if it fails or stands still, say why",
+    "suggest": "find the smallest environment that forms the world here, and prove it by running it",
     "explain": "show a symptom, cause, code or fix pattern as a manual page",
     "scenario": "make faults between virtual hosts and score whether they are named: list, run, new, check",
     "explore": "search the settings of this host or a lab with real worlds: what works, what fails, and why",

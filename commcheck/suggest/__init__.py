@@ -6,9 +6,11 @@ model       a setting, a candidate, the hosts, and the answer
 networks    by which interfaces and addresses all hosts can reach each other (pure)
 choices     what may be set, from facts alone (pure)
 search      which world to try next, and when the answer is proven (pure)
+environment which of a shell's variables the worlds are tried with (pure)
 advice      what is said of NCCL where no world with it can be tried (pure)
 survey      the facts of all hosts, and which ports are free and let through (effects)
 trials      worlds, watched and judged (effects)
+answer      the whole
 text        the answer for a reader
 forms/      the answer for a shell, Slurm, torchrun, Kubernetes, a Dockerfile: one file each
 """

@@ -38,7 +38,7 @@ def knobs(cluster: Cluster) -> tuple[Knob, ...]:
     one = len(cluster.hosts) == 1
     return (
         Knob(name="MASTER_ADDR", choices=tuple(_addresses(cluster, ways)), bears_on=setup, asked=one),
-        Knob(name="GLOO_SOCKET_IFNAME", choices=tuple(_interfaces(ways)), bears_on=AFTER_STORE, asked=one),
+        Knob(name=_variable(cluster), choices=tuple(_interfaces(cluster, ways)), bears_on=AFTER_STORE, asked=one),
         Knob(name="MASTER_PORT", choices=tuple(_ports(cluster)), bears_on=frozenset(), asked=True),
         Knob(name="RES_OPTIONS", choices=(_resolver(cluster.hosts),), bears_on=frozenset(), asked=True),
     )
@@ -63,13 +63,20 @@ def _addresses(cluster: Cluster, ways: Sequence[Network]) -> Iterator[Setting]:
             yield Setting(name="MASTER_ADDR", values=way.addresses, of_main=True, why=why)
 
 
-def _interfaces(ways: Sequence[Network]) -> Iterator[Setting]:
+def _variable(cluster: Cluster) -> str:
+    """Which variable names interfaces."""
+    return "NCCL_SOCKET_IFNAME" if cluster.backend == "nccl" else "GLOO_SOCKET_IFNAME"
+
+
+def _interfaces(cluster: Cluster, ways: Sequence[Network]) -> Iterator[Setting]:
+    name = _variable(cluster)
+    exact = "=" if cluster.backend == "nccl" else ""  # without it NCCL takes every name that begins so
     seen: list[dict[str, str]] = []
     for way in ways:
         if way.interfaces not in seen:
             seen.append(way.interfaces)
             why = f"the interface on a network that leads to the other ranks: {way.what}"
-            yield Setting(name="GLOO_SOCKET_IFNAME", values=way.interfaces, why=why)
+            yield Setting(name=name, values={h: exact + i for h, i in way.interfaces.items()}, why=why)
 
 
 def _ports(cluster: Cluster) -> Iterator[Setting]:

@@ -27,7 +27,8 @@ FAR = 100
 """Behind every knob and choice."""
 ABOUT_PORTS = "port-"
 """How the causes begin that are about the store's port."""
-ADDR, PORT, INTERFACE = "MASTER_ADDR", "MASTER_PORT", "GLOO_SOCKET_IFNAME"
+ADDR, PORT = "MASTER_ADDR", "MASTER_PORT"
+INTERFACES = {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}
 
 Ask = tuple[Candidate, Order]
 Worlds = Generator[Ask, Trial | None, Found]
@@ -269,7 +270,7 @@ def same_failure(cluster: Cluster, done: Candidate, trial: Trial, candidate: Can
     if trial.phase in AFTER_STORE:
         return _rest(done, {ADDR, PORT}) == _rest(candidate, {ADDR, PORT})
     if trial.phase is Phase.STORE and {s.name for s in done} == {s.name for s in candidate}:
-        same = _rest(done, {ADDR, INTERFACE}) == _rest(candidate, {ADDR, INTERFACE})
+        same = _rest(done, {ADDR, *INTERFACES}) == _rest(candidate, {ADDR, *INTERFACES})
         return same and bool(_leads_to(cluster, done)) and _leads_to(cluster, done) == _leads_to(cluster, candidate)
     return False
 

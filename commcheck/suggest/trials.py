@@ -15,7 +15,7 @@ from commcheck.predict.model import Prediction, predict
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.suggest.choices import knobs, world_plan
-from commcheck.suggest.model import Candidate, Cluster, Found, Leftover, Order, Setting, Suggestion, Trial
+from commcheck.suggest.model import Candidate, Cluster, Found, Leftover, Order, Setting, Trial
 from commcheck.suggest.search import search
 
 TRIAL_DEADLINE = 20.0
@@ -172,40 +172,3 @@ def forked(launcher: Launcher) -> Run:
 
 def _silent(_: object) -> None:
     """Progress of a single world, which nobody wants to see."""
-
-
-def suggest(
-    cluster: Cluster,
-    run: Run,
-    *,
-    budget: Budget | None = None,
-    given: Mapping[str, str] | None = None,
-    progress: Callable[[str], None] = _silent,
-) -> Suggestion:
-    """Find the smallest environment that forms the world, and prove it. `given`: variables about communication that the
-    shell has, and that the worlds were tried without."""
-    driver = Driver(cluster, run, budget or Budget(), progress)
-    found = driver.search()
-    leftovers = driver.leftovers(found, given or {})
-    trial = found.trial or found.failed
-    settings = found.settings or ()
-    return Suggestion(
-        verdict=trial.verdict if trial is not None else Verdict.INCONCLUSIVE,
-        size=cluster.size,
-        backend=cluster.backend,
-        hosts=cluster.names,
-        hostnames={h.host: h.hostname or h.host for h in cluster.hosts},
-        ranks={name: cluster.ranks_on(name) for name in cluster.names},
-        settings=settings,
-        removals=found.removals,
-        fixed_order=found.fixed_order,
-        not_proven=found.not_proven,
-        values_checked=trial.values_checked if trial is not None and found.settings is not None else 0,
-        world_seconds=trial.seconds if trial is not None else 0.0,
-        orders=1 if found.fixed_order else len(cluster.orders),
-        diagnosis=None if found.settings is not None or trial is None else trial.diagnosis,
-        tried_with=found.failed_with,
-        leftovers=leftovers,
-        worlds=driver.worlds,
-        seconds=round(driver.seconds, 3),
-    )

@@ -1,0 +1,128 @@
+"""Find the settings that work here: the smallest environment that forms the world on these hosts, proven by running it.
+
+First nothing is set; what fails, and why, says what is tried next. Each setting of the answer was taken away once, and the
+world then failed. Exit codes: 0 settings were found (or none are needed), 1 nothing forms, 3 that could not be judged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from commcheck.cli.options import gpu_count, namespace, of_rank
+from commcheck.cli.output import check_output, exit_code, text_width
+from commcheck.errors import UsageError
+from commcheck.model.plan import Place
+
+TYPE_CHECKING = False  # as in commcheck.cli.main
+
+if TYPE_CHECKING:
+    from commcheck.suggest.model import Suggestion
+
+FORMS = ("shell", "slurm", "torchrun", "kubernetes", "dockerfile")
+BACKENDS = ("auto", "gloo", "nccl")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `commcheck suggest`."""
+    world = parser.add_argument_group("the world")
+    world.add_argument(
+        "--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)"
+    )
+    world.add_argument("--backend", choices=BACKENDS, default="auto", help="as of preflight (default: auto)")
+    world.add_argument(
+        "--netns", action="append", default=[], metavar="R:NAME", help="rank R runs in that network namespace"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--max-worlds", type=int, metavar="N", help="worlds that may be tried (default: 40)")
+    how.add_argument("--max-seconds", type=float, metavar="S", help="after which no world is begun (default: 90)")
+    out = parser.add_argument_group("output")
+    out.add_argument(
+        "--for",
+        dest="form",
+        choices=FORMS,
+        help="print the settings for that, ready to use, with all else as comments (default: an answer to read)",
+    )
+    out.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+    out.add_argument("--output", metavar="FILE", help="write the answer to FILE instead of standard output")
+    out.add_argument("--quiet", action="store_true", help="no progress on standard error, only the answer")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, print, and return the exit code."""
+    check_output(args)
+    size, backend = _world(args)
+    from commcheck.cli.progress import Progress
+    from commcheck.runtime.launcher import Launcher
+    from commcheck.suggest.answer import answer
+    from commcheck.suggest.environment import split
+    from commcheck.suggest.survey import survey
+    from commcheck.suggest.trials import Budget, forked
+
+    base, given = split(os.environ)
+    usual = Budget()
+    budget = Budget(worlds=args.max_worlds or usual.worlds, seconds=args.max_seconds or usual.seconds)
+    progress = Progress(quiet=args.quiet)
+    places = _places(args, size)
+    with Launcher(base) as launcher:
+        launcher.begin()
+        progress.say(f"looking at {len(places)} host(s)")
+        cluster = survey(places, size=size, backend=backend, base=base)
+        progress.say("importing torch")
+        launcher.warm()
+        found = answer(
+            cluster, forked(launcher), budget=budget, given=given, gpus=gpu_count(os.environ), progress=progress.say
+        )
+    progress.done()
+    _write(args, _text(args, found))
+    return exit_code(found.verdict)
+
+
+def _world(args: argparse.Namespace) -> tuple[int, str]:
+    """Size and backend. Raises UsageError."""
+    from commcheck.planner import check_size
+
+    gpus = gpu_count(os.environ)
+    size = gpus or 2 if args.world_size is None else args.world_size
+    check_size(size)
+    for name in ("max_worlds", "max_seconds"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be more than 0")
+    return size, ("nccl" if gpus and size <= gpus else "gloo") if args.backend == "auto" else args.backend
+
+
+def _places(args: argparse.Namespace, size: int) -> list[Place]:
+    """The hosts in the order of their ranks. Raises UsageError for a rank that comes back to an earlier host: launchers
+    fill one host after the other."""
+    here = Place(host=os.uname().nodename)
+    named = dict(of_rank("--netns", text, size, namespace) for text in args.netns)
+    all_places = [Place(host=named[r], netns=named[r]) if r in named else here for r in range(size)]
+    places = list(dict.fromkeys(all_places))
+    filled = [places[r * len(places) // size] for r in range(size)]
+    if filled != all_places:
+        raise UsageError("--netns: give the hosts their ranks one after the other, and all the same number")
+    return places
+
+
+def _text(args: argparse.Namespace, found: Suggestion) -> str:
+    if args.format == "json":
+        import msgspec
+
+        return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
+    from commcheck.suggest.text import form_named, render
+
+    commented = args.form is not None
+    return render(found, form_named(args.form or "shell"), commented=commented, width=text_width(sys.stdout))
+
+
+def _write(args: argparse.Namespace, text: str) -> None:
+    if args.output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with open(args.output, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        sys.stdout.write(text)  # the answer was dear: it is not lost with the file
+        raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
