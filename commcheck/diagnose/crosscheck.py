@@ -80,11 +80,12 @@ _ALONE = Lazy(
     r"(?i)\brank\W{0,4}0 of 1\b|\brank\W{1,4}0\b.{0,40}\b(?:world[ _]?)?size\W{1,4}1(?![\d.])|(?<!batch_)(?<!batch )\b(?:world[ _]?)?size\W{1,4}1(?![\d.]).{0,40}\brank\W{1,4}0\b"
     r"|\bnum_workers = 1\s*$"
 )
+_ALONE_WORDS = ("0 of 1", "size", "num_workers")  # in small letters; one is in each such line, and in few others
 
 
 def each_is_alone(lines: Sequence[LogLine]) -> list[Finding]:
     """Several processes say that they are the only one: each has made a world of its own."""
-    alone = [line for line in lines if _ALONE.re.search(line.text, 0, 400)]
+    alone = [line for line in lines if _may_be_alone(line.text) and _ALONE.re.search(line.text, 0, 400)]
     tagged = {line.rank for line in alone if line.rank is not None}
     if len(alone) < 2:
         return []
@@ -92,6 +93,11 @@ def each_is_alone(lines: Sequence[LogLine]) -> list[Finding]:
     return [
         Finding("launcher-mismatch", confidence, tuple(alone[:6]), shows=(Symptom.PERF_UNEXPECTED_PARALLELIZATION,))
     ]
+
+
+def _may_be_alone(text: str) -> bool:
+    small = text[:400].lower()
+    return any(word in small for word in _ALONE_WORDS)
 
 
 _WORK = Lazy(r"Work\w+\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+)(?:, NumelIn=(?P<n>\d+))?")

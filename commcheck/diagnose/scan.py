@@ -60,15 +60,15 @@ FATAL = (
     r"|(?:^|\s)ERROR\b|^(?:\S{1,80}: ){0,2}[Ee]rror: "
 )
 
-_STAGES: tuple[tuple[Stage, str], ...] = (
-    (
-        Stage.BUILD,
-        (
-            r"ImportError|ModuleNotFoundError|undefined symbol|cannot open shared object|setup\.py|Building wheel|CMake Error"
-        ),
-    ),
+# How far a job has come, the furthest first: words, in small letters, of which each line that shows it has one, and the
+# pattern that the line must match (compiled and tried where a word is found: words are found in no time).
+_STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
     (
         Stage.TRAINING,
+        (
+            *progress.WORDS, "autograd", ".backward(", "optimizer.step", "seqnum=", "horovodallreduce",
+            "horovod_allreduce", "images/sec", "img/sec",
+        ),
         (
             r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
             r"|optimizer\.step|SeqNum=(?:\d{3,})"
@@ -77,6 +77,11 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
     (
         Stage.PREPARATION,
         (
+            "_sync_module_states", "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables",
+            "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "load_checkpoint", "load_state_dict",
+            "tokeniz", "seqnum=",
+        ),
+        (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
         ),
@@ -84,20 +89,29 @@ _STAGES: tuple[tuple[Stage, str], ...] = (
     (
         Stage.SETUP,
         (
+            "init_process_group", "mpi_init", "master init", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
+            "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
+            "initialize distributed", "distributed.initialize", "hvd.init",
+        ),
+        (
             r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
         ),
     ),
-)
-_STAGE_WORDS = (
-    "importerror", "modulenotfounderror", "undefined symbol", "cannot open shared", "setup.py", "building wheel",
-    "cmake error", "autograd", ".backward(", "optimizer.step", "seqnum=", "_sync_module_states",
-    "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables", "load_checkpoint",
-    "load_state_dict", "tokeniz", "init_process_group", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
-    "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
-    "initialize distributed", "hvd.init", "distributed.initialize", "horovodallreduce", "horovod_allreduce", "images/sec",
-    "img/sec", "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "mpi_init", "master init", *doing.WORDS,
+    (
+        Stage.BUILD,
+        (
+            "importerror", "modulenotfounderror", "undefined symbol", "cannot open shared", "setup.py", "building wheel",
+            "cmake error",
+        ),
+        r"ImportError|ModuleNotFoundError|undefined symbol|cannot open shared object|setup\.py|Building wheel|CMake Error",
+    ),
 )  # fmt: skip
+# Logs are searched for these; after the others, which are on every other line, `progress` looks.
+_STAGE_WORDS = (
+    *dict.fromkeys(word for _, words, _ in _STAGES for word in words if word not in progress.WORDS),
+    *doing.WORDS,
+)
 
 
 @cache
@@ -226,18 +240,14 @@ def last_progress(lines: Sequence[LogLine]) -> dict[str, int]:
 
 def stage_of(lines: Sequence[LogLine]) -> Stage | None:
     """How far the job had come, by the marks of progress in its text; None when nothing tells."""
-    texts = [line.text for line in lines if _has_word(line.text, (*progress.WORDS, *_STAGE_WORDS))]
-    for stage, pattern in sorted(_STAGES, key=lambda row: -_ORDER[row[0]]):
-        if any(compiled(pattern).search(text, 0, _WINDOW) for text in texts):
+    for stage, words, pattern in _STAGES:
+        if any(_has_word(x.text, words) and compiled(pattern).search(x.text, 0, _WINDOW) for x in lines):
             return stage
     return None
 
 
-_ORDER = {Stage.BUILD: 0, Stage.SETUP: 1, Stage.PREPARATION: 2, Stage.TRAINING: 3}
-
-
 def _has_word(text: str, words: Sequence[str]) -> bool:
-    """Whether one of these small texts is in a line: found in no time, where the expression that wants one is slow."""
+    """Whether one of these small texts is in a line."""
     small = text[:_WINDOW].lower()
     return any(word in small for word in words)
 

@@ -1,12 +1,13 @@
 """The scan over lines, and what the log path makes of whole logs."""
 
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commcheck.diagnose import scan
+from commcheck.diagnose import crosscheck, scan
 from commcheck.diagnose.logs import case_from_text, log_matches
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import Ended
@@ -178,3 +179,19 @@ def test_speed_on_a_quiet_log() -> None:
     speed = len(data) / 1e6 / (time.monotonic() - begin)
     print(f"{speed:.0f} MB/s")
     assert speed > 10  # measured alone: over 100; the floor leaves room for busy machines
+
+
+@pytest.mark.parametrize(
+    ("stage", "words", "pattern"), scan._STAGES, ids=lambda x: x.value if isinstance(x, Stage) else ""
+)
+@given(data=st.data())
+def test_a_line_that_shows_a_stage_has_one_of_its_words(
+    stage: Stage, words: tuple[str, ...], pattern: str, data: st.DataObject
+) -> None:
+    text = data.draw(st.from_regex(re.compile(pattern, re.ASCII)))
+    assert any(word in text.lower() for word in words), stage
+
+
+@given(st.from_regex(re.compile(crosscheck._ALONE.re.pattern, re.ASCII)))
+def test_a_line_of_a_world_of_one_has_one_of_its_words(text: str) -> None:
+    assert crosscheck._may_be_alone(text[:400]) or not crosscheck._ALONE.re.search(text, 0, 400)

@@ -81,6 +81,7 @@ _SLURM_TASK = re.compile(r"slurm-\d+_(?P<rank>\d{1,7})\.(?:out|err)$")
 # A process that torchrun's agent tells about (torch/distributed/elastic/multiprocessing: api.py, errors/__init__.py).
 ELASTIC = re.compile(r"(?:exitcode\s{0,4}: -?\d{1,4}\b.{0,40}\(pid: |received by PID )(?P<pid>\d{1,9})\b")
 NCCL = re.compile(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
+_NCCL_END = re.compile(r":\d{1,9}:\d{1,9} \[\d{1,5}\] ")  # found in no time, where the whole tries every word
 
 
 class Marked(NamedTuple):
@@ -131,9 +132,10 @@ def _read(text: str) -> Marked:
     if bare is not None and not said:
         text = whole  # it may be no mark
     rank = said.get("rank")
-    if rank is None and (inside := _INSIDE.search(text, 0, 600)):
+    if rank is None and ("ank" in text or "RANK" in text) and (inside := _INSIDE.search(text, 0, 600)):
         rank = next(g for g in inside.groups() if g is not None)
-    process = NCCL.search(text, 0, 300) or _PDSH.match(text) or ELASTIC.search(text, 0, 300)
+    process = NCCL.search(text, 0, 300) if _NCCL_END.search(text, 0, 300) else None
+    process = process or _PDSH.match(text) or ELASTIC.search(text, 0, 300)
     if process is not None:
         said.update(process.groupdict())
     pid = said.get("pid", "")
