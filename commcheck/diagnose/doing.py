@@ -32,6 +32,9 @@ WORDS = (
 )  # fmt: skip
 """One of these is in every frame that is looked for."""
 _SHOWN = 4096
+_INSTALLS = re.compile(
+    r"/pip-(?:install|build|req-build|ephem)-|\bsetup\.py\b|\bin (?:check_tf_version|check_torch_version|build_ext)\b"
+)
 
 
 @cache
@@ -50,3 +53,9 @@ def shown(lines: Sequence[LogLine], at: LogLine) -> tuple[Symptom, ...]:
                 if pattern.search(line.text, 0, _SHOWN):
                     return symptoms
     return ()
+
+
+def installing(lines: Sequence[LogLine], at: LogLine) -> tuple[Symptom, ...]:
+    """Whether the log of the line `at` is that of an installation: what is missing there is missing for that."""
+    installs = any(line.source == at.source and _INSTALLS.search(line.text, 0, _SHOWN) for line in lines)
+    return (Symptom.BUILD_INSTALL_FAILURE,) if installs else ()

@@ -21,6 +21,7 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 
 _SCRIPT = "script-error"
+_OF_SOFTWARE = frozenset({"library-missing", "version-mismatch"})
 _WATCHDOG = "watchdog caught collective operation timeout"
 _SUMMARIES = frozenset(
     {
@@ -237,6 +238,8 @@ def _position(hit: scan.Hit) -> tuple[float, int]:
 def _shown(hits: Sequence[scan.Hit], lines: Sequence[LogLine]) -> tuple[Symptom, ...]:
     """What the weightiest wording of a cause says that it is, or else what the program was doing."""
     best = max(hits, key=lambda hit: hit.signature.weight)
+    if best.cause in _OF_SOFTWARE and (symptoms := doing.installing(lines, best.line)):
+        return symptoms
     return best.signature.symptoms or (doing.shown(lines, best.line) if best.cause == _SCRIPT else ())
 
 

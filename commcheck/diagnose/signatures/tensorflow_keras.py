@@ -194,9 +194,9 @@ SIGNATURES = table(
     Wording(
         {"script-error": 0.72},
         r"`?merge_call`? called while defining a new graph|[Mm]ethod requires being in (?:cross-)?replica context|was not created in the distribution strategy scope"
-        r"|[Mm]ixing different tf\.distribute\.Strategy objects|Cannot nest tf\.distribute\.Strategy scopes|Sync on read variables should be|must be called inside (?:a )?`?strategy\.scope|created (?:outside|under) .{0,60}strategy(?:\.| )scope"
+        r"|[Mm]ixing different tf\.distribute\.Strategy objects|Cannot nest tf\.distribute\.Strategy scopes|under the scope for tf\.distribute\.Strategy|created in this tf\.distribute\.Strategy\.scope|[Tt]rying to (?:access|create|assign) .{0,60}outside .{0,40}[Ss]trategy|Sync on read variables should be|must be called inside (?:a )?`?strategy\.scope|created (?:outside|under) .{0,60}strategy(?:\.| )scope"
         r"|Need to be inside \"with strategy\.scope|does not support variables created inside replica|tf\.function-decorated function tried to create variables on non-first call",
-        "called while defining a new graph | method requires being in | the distribution strategy scope | mixing different tf.distribute | cannot nest tf.distribute | sync on read variables | strategy.scope | strategy scope | created inside replica | variables on non-first call",
+        "called while defining a new graph | method requires being in | the distribution strategy scope | mixing different tf.distribute | cannot nest tf.distribute | scope for tf.distribute.strategy | in this tf.distribute.strategy | trying to access | trying to create | trying to assign | sync on read variables | strategy.scope | strategy scope | created inside replica | variables on non-first call",
         "tensorflow: tensorflow/python/distribute/distribute_lib.py, distribution_strategy_context.py; keras",
         "RuntimeError: `merge_call` called while defining a new graph or a tf.function.",
         "within the scope of the strategy",
