@@ -1,6 +1,7 @@
 """NCCL (and RCCL): bootstrap, sockets, proxies."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _SOCKET = "nccl: src/misc/socket.cc"
 _BOOT = "nccl: src/bootstrap.cc"
@@ -97,8 +98,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.38, "rank-crashed": 0.3, "transport-unavailable": 0.25, "link-flapping": 0.15},
-        r"ncclRemoteError",
-        "ncclremoteerror",
+        r"ncclRemoteError|remote process exited or there was a network error",
+        "ncclremoteerror | remote process exited or",
         "nccl: src/init.cc, ncclGetErrorString (a remote end or the network: it does not know which)",
         "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
         "remote process started",
@@ -113,24 +114,33 @@ SIGNATURES = table(
     ),
     Wording(
         {"device-fault": 0.28, "driver-mismatch": 0.25, "peer-access-broken": 0.2, "memory-exhausted": 0.2},
-        r"unhandled cuda error",
-        "unhandled cuda error",
+        r"(?i:unhandled cuda error)|ncclUnhandledCudaError",
+        "unhandled cuda error | ncclunhandledcudaerror",
         "nccl: src/init.cc, ncclGetErrorString (any failed CUDA call)",
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, unhandled cuda error, NCCL version 2.19.3",
         "cuda error handling enabled",
+        symptoms=(Symptom.TRAIN_DEVICE_ERROR, Symptom.PREP_DEVICE_ERROR),
+    ),
+    Wording(
+        {"process-group-misuse": 0.3, "wrong-device-for-backend": 0.28, "version-mismatch": 0.2},
+        r"(?i:NCCL (?:error|failure)).{0,200}\binvalid argument\b|ncclInvalidArgument",
+        "invalid argument | ncclinvalidargument",
+        "nccl: src/init.cc, ncclGetErrorString",
+        "RuntimeError: NCCL Error 4: invalid argument",
+        "invalid argument of the option",
     ),
     Wording(
         {"transport-unavailable": 0.25, "rank-exited": 0.25, "version-mismatch": 0.2, "device-fault": 0.15},
-        r"NCCL error.{0,200}\binternal error\b",
-        "internal error",
+        r"(?i:NCCL (?:error|failure)).{0,200}\binternal error\b|ncclInternalError",
+        "internal error | ncclinternalerror",
         "nccl: src/init.cc, ncclGetErrorString",
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, internal error, NCCL version 2.19.3",
         "internal error counter: 0",
     ),
     Wording(
         {"device-shared-by-ranks": 0.3, "process-group-misuse": 0.28, "wrong-device-for-backend": 0.25},
-        r"NCCL error.{0,200}\binvalid usage\b",
-        "invalid usage",
+        r"(?i:NCCL (?:error|failure)).{0,200}\binvalid usage\b|ncclInvalidUsage",
+        "invalid usage | ncclinvalidusage",
         "nccl: src/init.cc, ncclGetErrorString",
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, invalid usage, NCCL version 2.19.3",
         "invalid usage of the option",

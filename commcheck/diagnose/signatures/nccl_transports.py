@@ -237,6 +237,22 @@ SIGNATURES = table(
         "nccl 2.16 to 2.23",
     ),
     Wording(
+        {"peer-access-broken": 0.45, "transport-fallback": 0.3},
+        r"Missing \"?(?:iommu=pt|amd_iommu=on)\"?",
+        'missing "iommu | missing "amd_iommu | missing iommu | missing amd_iommu',
+        "rccl: src/init.cc (printed on every such host, also where all is well)",
+        'NCCL WARN Missing "iommu=pt" from kernel command line which can lead to system instablity or hang!',
+        "iommu=pt found",
+    ),
+    Wording(
+        {"transport-fallback": 0.47},
+        r"Missing \"?HSA_FORCE_FINE_GRAIN_PCIE=1\"?",
+        'missing "hsa_force | missing hsa_force',
+        "rccl: src/init.cc",
+        'NCCL WARN Missing "HSA_FORCE_FINE_GRAIN_PCIE=1" from environment which can lead to low RCCL performance',
+        "HSA_FORCE_FINE_GRAIN_PCIE=1",
+    ),
+    Wording(
         {"interface-unroutable": 0.65},
         r"Net : No interface found in the same subnet as remote address",
         "found in the same subnet",

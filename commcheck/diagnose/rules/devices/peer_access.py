@@ -45,7 +45,7 @@ RULE = Rule(
             weight=0.9,
         ),
         Signature(
-            pattern="failed to (?:open CUDA IPC handle|peer with device)|cudaIpc(?:Open|Get)MemHandle failed",
+            pattern="failed to (?:open CUDA IPC handle|peer with device)|(?:cuda|hip)Ipc(?:Open|Get)MemHandle failed",
             literal="cuda ipc handle | failed to peer with | memhandle failed",
             source="nccl: src/transport/p2p.cc",
             positive="NCCL WARN failed to peer with device 2(=1b000): 711 peer mapping resources exhausted",

@@ -54,20 +54,12 @@ RULE = Rule(
             weight=0.26,
         ),
         Signature(
-            pattern="GPU Direct RDMA Disabled for HCA",
+            pattern="GPU Direct RDMA Disabled for (?:HCA|GPU)",
             literal="gpu direct rdma disabled",
             source="nccl: src/transport/net.cc",
             positive="NCCL INFO NET/IB : GPU Direct RDMA Disabled for HCA 0 mlx5_0",
             negative="GPU Direct RDMA Enabled for HCA 0",
             weight=0.28,
-        ),
-        Signature(
-            pattern='Missing "?(?:iommu=pt|HSA_FORCE_FINE_GRAIN_PCIE=1)"?',
-            literal='missing "iommu | missing iommu | missing "hsa_ | missing hsa_',
-            source="rccl: src/init.cc",
-            positive='NCCL WARN Missing "iommu=pt" from kernel command line',
-            negative="iommu=pt found",
-            weight=0.7,
         ),
         Signature(
             pattern=r"transport retry (?:count )?exceeded.*fall(?:ing)? back|[Ff]alling back to (?:TCP|sockets?|tcp)\b",
