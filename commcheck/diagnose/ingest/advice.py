@@ -40,7 +40,10 @@ def spans(text: str) -> tuple[tuple[int, int], ...]:
     A piece begins with the clause that holds the hedge, not with the sentence: "group not found, please make sure
     that ..." states a fact first."""
     small = text.lower()
-    if not any(hint in small for hint in _HINTS):
+    for hint in _HINTS:  # not any(): it is asked of every line that is kept
+        if hint in small:
+            break
+    else:
         return ()
     found: list[tuple[int, int]] = []
     for hedge in _HEDGES.re.finditer(text):

@@ -54,6 +54,10 @@ class Stack(Value, frozen=True):
         return (named or list(self.threads) or [Thread(id="", name="", state="")])[0].frames
 
 
+_Thread = tuple[str, str, str, list[str]]
+_Process = tuple[int, str, list[_Thread]]
+
+
 def is_dump(data: bytes) -> bool:
     """Whether a file's bytes begin like a dump."""
     head = data[:_HEAD].lstrip()
@@ -66,21 +70,25 @@ def parse(data: bytes) -> tuple[Stack, ...]:
     """The processes of a dump, in its order. Lines that do not belong to one are passed over."""
     if data[:_HEAD].lstrip().startswith(b"["):
         return _parse_json(data)
-    found: list[Stack] = []
-    threads: list[Thread] = []
+    found: list[_Process] = []
+    threads: list[_Thread] = []
     for raw in data.decode("utf-8", "replace").splitlines():
         line = _ANSI.sub("", raw).rstrip()
         if process := _PROCESS.fullmatch(line):
             threads = []
-            found.append(Stack(pid=int(process["pid"]), command=redact(process["command"]), threads=()))
+            found.append((int(process["pid"]), redact(process["command"]), threads))
         elif found and (thread := _THREAD.fullmatch(line)):
-            threads.append(Thread(id=thread["id"], name=thread["name"] or "", state=thread["state"]))
-        elif threads and (frame := _FRAME.fullmatch(line)) and len(threads[-1].frames) < _MOST_FRAMES:
-            threads[-1] = msgspec.structs.replace(threads[-1], frames=(*threads[-1].frames, frame["frame"]))
-        else:
-            continue
-        found[-1] = msgspec.structs.replace(found[-1], threads=tuple(threads))
-    return tuple(found)
+            threads.append((thread["id"], thread["name"] or "", thread["state"], []))
+        elif threads and (frame := _FRAME.fullmatch(line)) and len(threads[-1][3]) < _MOST_FRAMES:
+            threads[-1][3].append(frame["frame"])
+    return tuple(
+        Stack(
+            pid=pid,
+            command=command,
+            threads=tuple(Thread(id=t, name=name, state=state, frames=tuple(f)) for t, name, state, f in own),
+        )
+        for pid, command, own in found
+    )
 
 
 def _parse_json(data: bytes) -> tuple[Stack, ...]:
@@ -121,6 +129,7 @@ def case_of(dumps: tuple[tuple[str, Stack], ...]) -> Case:
     known = ranks if len(set(ranks)) == len(ranks) and None not in ranks else [None] * len(ranks)
     where = [stacks.standing(stack.main) if stack.threads else None for _, stack in dumps]
     waits = any(s is not None and s.waits for s in where)
+    beyond = stacks.beyond(where)
     notes = [] if len(dumps) > 1 else ["one process alone shows where it waits, and not for whom: dump all ranks"]
     notes += [f"{_who(rank, stack)} {s.text}" for rank, (_, stack), s in zip(known, dumps, where, strict=True) if s]
     return Case(
@@ -134,7 +143,7 @@ def case_of(dumps: tuple[tuple[str, Stack], ...]) -> Case:
                 host="",
                 pid=stack.pid,
                 stack=stack.main,
-                phases=stacks.phases(mine, where),
+                phases=stacks.phases(mine, beyond=beyond),
                 collectives=stacks.collectives(mine),
             )
             for slot, (rank, (_, stack), mine) in enumerate(zip(known, dumps, where, strict=True))

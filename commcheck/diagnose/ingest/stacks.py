@@ -88,13 +88,17 @@ def standing(frames: Sequence[str]) -> Standing:
     return Standing(phase=None, waits=False, at=at)
 
 
-def phases(mine: Standing | None, all_of: Iterable[Standing | None]) -> tuple[PhaseRecord, ...]:
-    """The phases that a rank has come through, as its own and the others' stacks show. One that is in its own program
-    has passed what another could pass only with it; where none of them has, it has not come to the store yet."""
-    reached = [s.phase for s in all_of if s is not None and s.phase is not None]
+def beyond(all_of: Iterable[Standing | None]) -> bool:
+    """Whether one of the ranks is in a collective, which it could come to only with all of them."""
+    return any(s is not None and s.phase in (Phase.STEADY, Phase.FIRST_COLLECTIVE) for s in all_of)
+
+
+def phases(mine: Standing | None, *, beyond: bool) -> tuple[PhaseRecord, ...]:
+    """The phases that a rank has come through, as its own stack shows, and those of all (`beyond`). One that is in its
+    own program has passed what another could pass only with it; where none of them has, it has not come to the store
+    yet."""
     if mine is None:
         return ()
-    beyond = any(p in (Phase.STEADY, Phase.FIRST_COLLECTIVE) for p in reached)
     current = mine.phase or (Phase.STEADY if beyond else Phase.RESOLVE)
     done = PHASES[: PHASES.index(current)]
     return (

@@ -39,10 +39,11 @@ def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = ()) -> Case:
     hosts, names, why = _facts(seen)
     notes += why
     where = tuple(w.last.standing for w in seen)
+    beyond = stacks.beyond(where)
     local = _local_ports(seen)
     records = []
     for slot, w in enumerate(seen):
-        phases = stacks.phases(where[slot], where) or _phases_by_sockets(w, local)
+        phases = stacks.phases(where[slot], beyond=beyond) or _phases_by_sockets(w, local)
         records.append(_record(slot, w, where[slot], phases, names.get(w.network, ""), hosts, missing))
     world = _world(seen, size) if size else None
     case = Case(
