@@ -9,6 +9,15 @@ _LOADING = (Symptom.PREP_MODEL_LOADING_FAILURE, Symptom.TRAIN_CHECKPOINT_UNFUNCT
 
 SIGNATURES = table(
     Wording(
+        {"wrong-values": 0.86},
+        r"Out of bounds values : [1-9]\d* FAILED|[Pp]arameter hash(?:es)? (?:not matching|mismatch)|disagreement between rank0 and rank\d+|[Pp]arams? (?:are|is) (?:different|not (?:the same|in sync|equal)) (?:across|between|on all) ranks",
+        "out of bounds values : | parameter hash | disagreement between rank0 | across ranks | between ranks | on all ranks",
+        "nccl-tests: src/common.cu; megatron: training.py, check_param_hashes_across_dp_replicas; deepspeed: runtime/utils.py, runtime/zero",
+        "# Out of bounds values : 12 FAILED",
+        "# Out of bounds values : 0 OK",
+        symptoms=(Symptom.PERF_UNEXPECTED_RESULT,),
+    ),
+    Wording(
         {"launcher-failure": 0.84},
         r"Hostfile (?:contains (?:multiple entries|a bad entry)|is empty or not formatted)|Hostname '\S*' not found in hostfile|No slot '\S*' specified on host|Num nodes is >1 but no extra nodes available"
         r"|Cannot specify num_nodes/gpus with include/exclude|requires same number of devices per node|backend does not support (?:worker include/exclusion|limiting num nodes)|MIN:MAX format|Master Addr is required when elastic",

@@ -90,7 +90,7 @@ SIGNATURES = table(
         symptoms=_COLLECTIVE,
     ),
     Wording(
-        {"collective-group-mismatch": 0.72, "world-size-mismatch": 0.5},
+        {"collective-group-mismatch": 0.72, "world-size-mismatch": 0.45},
         r"(?:is joining|joining) (?:a )?group with size ?\d+, but that group has size|expected \d+ (?:devices|members), but (?:got|has)|group_size=?\d+ but that group",
         "but that group | members, but | devices, but",
         _GROUPS,
