@@ -22,6 +22,7 @@ from commcheck.cli.output import emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.match import DECIDED, judge
+from commcheck.engines.detecting import completed
 from commcheck.errors import InputError, UsageError
 from commcheck.model.case import Case, Ended, HostFacts
 from commcheck.model.diagnosis import Diagnosis, Role
@@ -67,13 +68,25 @@ def run(args: argparse.Namespace) -> int:
         command=command(),
         seconds=time.monotonic() - begin,
         replay="" if writer is None else f"commcheck diagnose {args.report_dir}",
-        notes=()
-        if writer
-        else ("this is one rank's view; with --report-dir DIR on all ranks, commcheck diagnose DIR merges them",),
+        notes=(*_completed(), *(() if writer else (_ONE_VIEW,))),
     )
     progress.done()
     emit(report, args)
     return exit_code(report.verdict)
+
+
+_ONE_VIEW = "this is one rank's view; with --report-dir DIR on all ranks, commcheck diagnose DIR merges them"
+
+
+def _completed() -> tuple[str, ...]:
+    """What was set because the engine numbers its processes in variables of its own. The job has to do the same."""
+    added, said = completed(os.environ)
+    if said is None:
+        return ()
+    settings = " ".join(f"{name}={value}" for name, value in added.items())
+    return (
+        f"{said.engine} says which rank this is in {', '.join(said.read)}; set from that, as your job must: {settings}",
+    )
 
 
 class _Joining:
@@ -178,7 +191,7 @@ def own_plan(args: argparse.Namespace) -> Plan:
             raise UsageError(
                 f"{option}: RANK or WORLD_SIZE is set, so this process joins as one rank; give --local to start a world"
             )
-    environment = dict(os.environ)
+    environment = dict(os.environ) | completed(os.environ)[0]
     environment |= dict(assignment("--env", text) for text in args.env)
     if args.master_addr:
         environment["MASTER_ADDR"] = args.master_addr

@@ -9,9 +9,12 @@ import argparse
 import contextlib
 import functools
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from commcheck.cli.options import assignment, command, fault, gpu_count, namespace, of_rank
 from commcheck.cli.output import add_output_arguments, check_output, emit, exit_code
@@ -71,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them"
     )
+    how.add_argument("--save", metavar="FILE", help="save the world as a bundle: commcheck replay FILE runs it again")
     how.add_argument(
         "--join-deadline", type=float, metavar="S", help="how long a joining rank waits for the others (default: 60)"
     )
@@ -82,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
     check_output(args)
     _check(args)
     if joins(os.environ) and not args.local:
+        if args.save is not None:
+            advice = "give --report-dir DIR on all ranks, then: commcheck replay DIR --save FILE"
+            raise UsageError(f"--save {args.save}: one rank does not know the whole world: {advice}")
         from commcheck.cli.join import run as join
 
         return join(args)
@@ -92,7 +99,12 @@ def run(args: argparse.Namespace) -> int:
         from commcheck.runtime.reports import check_directory
 
         check_directory(args.report_dir)
+    if args.save is not None:
+        from commcheck.replay.file import check_target
+
+        check_target("--save", args.save)
     progress = Progress(quiet=args.quiet)
+    cases: list[Case] = []
 
     def early(report: Report) -> None:
         lead = report.diagnoses[0]
@@ -107,14 +119,29 @@ def run(args: argparse.Namespace) -> int:
             terms=Terms(deadline=args.deadline or WORLD_DEADLINE),
             progress=progress.say,
             first=early,
-            keep=None if args.report_dir is None else functools.partial(_keep, args.report_dir, progress),
+            keep=functools.partial(_keep, args.report_dir, progress, cases),
         )
+    if args.save is not None:
+        report = _saved(args.save, planned, cases[0], report)
     progress.done()
     emit(report, args)
     return exit_code(report.verdict)
 
 
-def _keep(directory: str, progress: Progress, case: Case) -> None:
+def _saved(path: str, planned: Plan, case: Case, report: Report) -> Report:
+    """Save the world; its report then names the file."""
+    from commcheck.replay.bundle import bundle_of
+    from commcheck.replay.file import save
+
+    report = replace(report, replay=shlex.join(("commcheck", "replay", path)))
+    save(bundle_of(planned, case, report, origin="preflight"), path)
+    return report
+
+
+def _keep(directory: str | None, progress: Progress, cases: list[Case], case: Case) -> None:
+    cases.append(case)
+    if directory is None:
+        return
     from commcheck.runtime.reports import write_world
 
     failed = write_world(directory, case)
@@ -124,8 +151,11 @@ def _keep(directory: str, progress: Progress, case: Case) -> None:
 
 def joins(environ: Mapping[str, str]) -> bool:
     """Somebody has started this process as one rank of a world. One variable is enough: that the other is missing is
-    then a fault to be found, and a healthy world of our own would hide it."""
-    return "RANK" in environ or "WORLD_SIZE" in environ
+    then a fault to be found, and a healthy world of our own would hide it. Others than torchrun have variables of their
+    own for it (commcheck.engines)."""
+    from commcheck.engines.detecting import completed
+
+    return "RANK" in environ or "WORLD_SIZE" in environ or completed(environ)[1] is not None
 
 
 def _check(args: argparse.Namespace) -> None:

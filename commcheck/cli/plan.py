@@ -1,0 +1,99 @@
+"""What would be started to run a preflight under an engine: commands, and the files that they need. Starts nothing.
+
+`commcheck plan ENGINE --nodes 2 --ranks-per-node 8`; without ENGINE, what the variables of this process say of it.
+"""
+
+import argparse
+import os
+import sys
+
+from commcheck.errors import UsageError
+
+_MOST_NODES = 100_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `commcheck plan`."""
+    parser.add_argument(
+        "engine", nargs="?", metavar="ENGINE", help="torchrun, slurm, openmpi, hydra, kubernetes or ray"
+    )
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="hosts (default: 1)")
+    parser.add_argument("--ranks-per-node", type=int, default=1, metavar="N", help="ranks on each host (default: 1)")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="a host to use; repeatable")
+    parser.add_argument(
+        "--report-dir",
+        default="commcheck-reports",
+        metavar="DIR",
+        help="one that all hosts share (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--master-port", type=int, default=29500, metavar="PORT", help="the store's port (default: 29500)"
+    )
+    parser.add_argument("--image", default="", help="the container image, for Kubernetes")
+    parser.add_argument("--name", default="commcheck", help="of the job (default: commcheck)")
+    parser.add_argument("--write", metavar="DIR", help="write the files there instead of printing them")
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="options for commcheck preflight, after --")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan, or what this process is."""
+    from commcheck.engines.base import Wanted
+    from commcheck.engines.detecting import engines
+
+    if args.engine is None:
+        return _where()
+    known = {engine.name: engine for engine in engines() if engine.render is not None}
+    engine = known.get(args.engine)
+    if engine is None or engine.render is None:
+        raise UsageError(f"{args.engine}: no engine of that name: {', '.join(known)}")
+    for name in ("nodes", "ranks_per_node"):
+        if not 0 < getattr(args, name) <= _MOST_NODES:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be from 1 to {_MOST_NODES}")
+    if not 0 < args.master_port < 65536:
+        raise UsageError(f"--master-port {args.master_port}: a port is a number from 1 to 65535")
+    if args.host and len(args.host) != args.nodes:
+        raise UsageError(f"--host: {len(args.host)} hosts are named, and --nodes is {args.nodes}")
+    launch = engine.render(
+        Wanted(
+            nodes=args.nodes,
+            ranks_per_node=args.ranks_per_node,
+            report_dir=args.report_dir,
+            options=tuple(args.options),
+            master_port=args.master_port,
+            hosts=tuple(args.host),
+            image=args.image,
+            name=args.name,
+        )
+    )
+    for name, text in launch.files:
+        if args.write is None:
+            print(f"# --- {name}\n{text}")
+        else:
+            _write(os.path.join(args.write, name), text)
+    for note in launch.notes:
+        print(f"# {note}")
+    for command in launch.commands:
+        print(command)
+    print(f"# afterwards: commcheck diagnose {args.report_dir}")
+    return 0
+
+
+def _where() -> int:
+    """Say what this process's variables tell."""
+    from commcheck.engines.detecting import member
+
+    said = member(os.environ)
+    if said is None:
+        print("no engine's variables are set here: name the one to plan for (commcheck plan --help)")
+        return 0
+    print(f"{said.engine}: rank {said.rank} of {said.world_size} (from {', '.join(said.read)})")
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"--write: {path}: {error.strerror or error}") from error
+    sys.stderr.write(f"commcheck: wrote {path}\n")

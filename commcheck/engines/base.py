@@ -1,0 +1,76 @@
+"""What an engine is, and what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from commcheck.model.base import Value
+
+Environ = Mapping[str, str]
+
+
+class Member(Value, frozen=True):
+    """What a launcher's variables say of one process. `read`: the variables that say it.
+
+    `first_host`: the host of rank 0, "" where the variables do not tell; `port`: one for the job's store that another job
+    on the same hosts would not choose, where the launcher has a number for it."""
+
+    engine: str
+    rank: int
+    world_size: int
+    local_rank: int | None = None
+    local_world_size: int | None = None
+    first_host: str = ""
+    port: int | None = None
+    read: tuple[str, ...] = ()
+
+
+class Wanted(Value, frozen=True):
+    """A preflight that is to be started. `options`: of `commcheck preflight`; `report_dir`: one that all hosts share."""
+
+    nodes: int
+    ranks_per_node: int
+    report_dir: str
+    options: tuple[str, ...] = ()
+    master_port: int = 29500
+    hosts: tuple[str, ...] = ()
+    image: str = ""
+    name: str = "commcheck"
+
+    @property
+    def world_size(self) -> int:
+        """All ranks."""
+        return self.nodes * self.ranks_per_node
+
+
+class Launch(Value, frozen=True):
+    """What would be started: files to write (name and text), then commands for a shell, and what to know about them."""
+
+    commands: tuple[str, ...]
+    files: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Value, frozen=True):
+    """A launcher. `title`: as its users call it; `inner`: engines that may have started this one, which then speaks for
+    the process; `render`: None for those that are only recognised."""
+
+    name: str
+    title: str
+    detect: Callable[[Environ], Member | None]
+    render: Callable[[Wanted], Launch] | None = None
+    within: tuple[str, ...] = ()
+
+
+def number(environ: Environ, *names: str) -> int | None:
+    """The first of these variables that is a number of at least 0."""
+    for name in names:
+        text = environ.get(name, "").strip()
+        if text.isdecimal():
+            return int(text)
+    return None
+
+
+def present(environ: Environ, *names: str) -> tuple[str, ...]:
+    """Those of the names that are set."""
+    return tuple(name for name in names if name in environ)

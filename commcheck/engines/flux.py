@@ -1,0 +1,16 @@
+"""Flux: `flux run` numbers its tasks in FLUX_TASK_RANK and FLUX_JOB_SIZE.
+
+Source: flux-environment(7)."""
+
+from __future__ import annotations
+
+from commcheck.engines.base import Engine
+from commcheck.engines.numbered import numbered
+
+ENGINE = Engine(
+    name="flux",
+    title="Flux's flux run",
+    detect=numbered(
+        "flux", rank=("FLUX_TASK_RANK",), size=("FLUX_JOB_SIZE",), local_rank=("FLUX_TASK_LOCAL_ID",), local_size=()
+    ),
+)

@@ -1,0 +1,37 @@
+"""Open MPI: `mpirun` starts one process per rank and numbers them in OMPI_COMM_WORLD_*.
+
+Source: Open MPI's FAQ (environment variables of an MPI process); mpirun(1).
+"""
+
+from __future__ import annotations
+
+from commcheck.engines.base import Engine, Launch, Wanted
+from commcheck.engines.numbered import numbered
+from commcheck.engines.shell import words
+
+
+def render(wanted: Wanted) -> Launch:
+    """Variables that all ranks need go by -x; mpirun's own failure must not end the others' report."""
+    first = wanted.hosts[0] if wanted.hosts else "127.0.0.1" if wanted.nodes == 1 else "HOST-OF-RANK-0"
+    hosts = ("--host", ",".join(f"{host}:{wanted.ranks_per_node}" for host in wanted.hosts)) if wanted.hosts else ()
+    preflight = ("commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options)
+    command = (
+        *("mpirun", "-np", str(wanted.world_size), *hosts, "--map-by", f"ppr:{wanted.ranks_per_node}:node"),
+        *("-x", f"MASTER_ADDR={first}", "-x", f"MASTER_PORT={wanted.master_port}", *preflight),
+    )
+    return Launch(commands=(words(command),))
+
+
+ENGINE = Engine(
+    name="openmpi",
+    title="Open MPI's mpirun",
+    detect=numbered(
+        "openmpi",
+        rank=("OMPI_COMM_WORLD_RANK",),
+        size=("OMPI_COMM_WORLD_SIZE",),
+        local_rank=("OMPI_COMM_WORLD_LOCAL_RANK",),
+        local_size=("OMPI_COMM_WORLD_LOCAL_SIZE",),
+    ),
+    render=render,
+    within=("slurm", "lsf", "pbs"),
+)
