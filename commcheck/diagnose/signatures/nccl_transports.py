@@ -11,7 +11,7 @@ _AT = "trainer-a:41:77 [0] "
 SIGNATURES = table(
     Wording(
         {"transport-unavailable": 0.68, "link-flapping": 0.3},
-        r"NET/IB\w* ?: ?(?:\w+: )?Got (?:completion (?:with error|from peer .* with (?:error|status))|CQE with error)|: got completion with error:",
+        r"(?<!NCCL INFO )NET/IB\w* ?: ?(?:\w+: )?Got (?:completion (?:with error|from peer .* with (?:error|status))|CQE with error)|: got completion with error:",
         "got completion with | got completion from peer | got cqe with",
         _IB + " (until 2.10 the peer was not named); libmlx5",
         _AT
@@ -20,7 +20,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"transport-unavailable": 0.72},
-        r"\bibv_modify_qp(?:\(\))? failed|[Ff]ailed to modify QP\b|[Cc]ould ?n[o']t modify QP\b",
+        r"\bibv_modify_qp(?:\(\))? failed(?!.*retrying)|[Ff]ailed to modify QP\b|[Cc]ould ?n[o']t modify QP\b",
         "ibv_modify_qp | modify qp",
         "rdma-core's users: perftest, nvshmem, mscclpp, uccl",
         "Failed to modify QP to RTR: Connection timed out",
@@ -38,8 +38,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"transport-unavailable": 0.75, "env-malformed": 0.3},
-        r"NET/IB ?: (?:Can't (?:merge|connect) net devices|Trying to (?:merge|use)|Local mergedDev|Attempted to merge|Remote \S+ device is incompatible)"
-        r"|TOPO/NET : (?:Couldn't|Can't|Tried|Only matched|Could not)",
+        r"(?<!NCCL INFO )NET/IB ?: (?:Can't (?:merge|connect) net devices|Trying to (?:merge|use)|Local mergedDev|Attempted to merge|Remote \S+ device is incompatible)"
+        r"|(?<!NCCL INFO )TOPO/NET : (?:Couldn't|Can't|Tried|Only matched|Could not)",
         "t merge net devices | t connect net devices | : trying to merge | : trying to use | local mergeddev | attempted to merge | device is incompatible | topo/net : ",
         _IB + " and " + _TOPO + ", merged network devices",
         _AT + "NCCL WARN NET/IB : Attempted to merge incompatible devices: [0]mlx5_0:1/IB and [1]mlx5_1:1/RoCE.",
@@ -67,7 +67,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"env-malformed": 0.68, "transport-unavailable": 0.35},
-        r"[Nn]o algorithm/protocol available|NCCL WARN Error: network \S+ not found|Could not open XML (?:topology|graph) file"
+        r"[Nn]o algorithm/protocol available|NCCL WARN Error: network \S+ not found|(?<!NCCL INFO )Could not open XML (?:topology|graph) file"
         r"|NCCL WARN (?:Unrecognized (?:element|prefix) token|All entries except the first must have a prefix)"
         r"|Net : (?:No valid (?:<IPv4_or_hostname>|\[IPv6\]):<?port>? pair found|string is null)|Invalid NCCL_\w+ value",
         "no algorithm/protocol | error: network | could not open xml | unrecognized element token | unrecognized prefix token | must have a prefix | net : no valid | net : string is null"
@@ -79,7 +79,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"peer-access-broken": 0.8, "driver-mismatch": 0.3},
-        r"Failed to bind NVLink SHARP|MNNVL \(cliqueSize \d+\) is available but not (?:working|supported)",
+        r"(?<!NCCL INFO )Failed to bind NVLink SHARP|MNNVL \(cliqueSize \d+\) is available but not (?:working|supported)",
         "nvlink sharp | is available but not",
         "nccl: src/transport/nvls.cc, src/mnnvl.cc (fabric manager, IMEX)",
         _AT + "NCCL WARN Failed to bind NVLink SHARP (NVLS) Multicast memory of size 2097152 : CUDA error 401",
@@ -111,7 +111,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"driver-mismatch": 0.5, "device-missing": 0.45, "device-fault": 0.3},
-        r"nvml(?:Init|Device|Shutdown)\w*\(.{0,80}\) failed: |NVML failure '",
+        r"(?<!NCCL INFO )nvml(?:Init|Device|Shutdown)\w*\(.{0,80}\) failed: |NVML failure '",
         "nvmlinit | nvmldevice | nvmlshutdown | nvml failure",
         "nccl: src/misc/nvmlwrap.cc",
         _AT + "misc/nvmlwrap.cc:46 NCCL WARN nvmlInit_v2() failed: Unknown Error",
@@ -128,7 +128,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"interface-differs-between-ranks": 0.7, "transport-unavailable": 0.4},
-        r"Detected mixed local (?:Net|CollNet) device counts across ranks",
+        r"Detected mixed local (?:Net|CollNet) device counts across ranks(?!.*Ignoring)",
         "detected mixed local",
         "nccl: src/init.cc since 2.30",
         _AT
@@ -270,7 +270,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"address-family-mismatch": 0.65},
-        r"Net : [Uu]nsupported (?:address family type|IP family)|connecting to address \S+ with family \d+ is neither AF_INET",
+        r"(?<!NCCL INFO )Net : [Uu]nsupported (?:address family type|IP family)|connecting to address \S+ with family \d+ is neither AF_INET",
         "net : unsupported | is neither af_inet",
         "nccl: src/misc/socket.cc",
         _AT + "NCCL WARN Net : unsupported IP family",

@@ -85,7 +85,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"device-fault": 0.6, "driver-mismatch": 0.4, "fork-or-pickle": 0.3},
-        r"CUDA error: initialization error|Cuda failure (?:802|3) '|system not yet initialized|Driver Not Loaded"
+        r"CUDA error: initialization error|^(?!.*NCCL INFO).*Cuda failure (?:802|3) '|system not yet initialized|Driver Not Loaded"
         r"|GPU program failed to execute|the launch timed out and was terminated",
         "initialization error | cuda failure | not yet initialized | driver not loaded | failed to execute | launch timed out",
         "CUDA: error strings (driver or fabric manager not running, a kernel that was ended)",

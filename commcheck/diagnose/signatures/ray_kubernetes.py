@@ -45,7 +45,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"launcher-failure": 0.82},
-        r"Insufficient (?:nvidia\.com/|amd\.com/|cpu\b|memory\b)|\d+/\d+ nodes are available: |ErrImagePull|CreateContainerError|RunContainerError|Back-off restarting failed container|InvalidImageName|MountVolume\.SetUp failed|FailedMount|FailedCreatePodSandBox|exceeded quota|admission webhook \S+ denied",
+        r"Insufficient (?:nvidia\.com/|amd\.com/)|\d Insufficient (?:cpu\b|memory\b)|\d+/\d+ nodes are available: |ErrImagePull|CreateContainerError|RunContainerError|Back-off restarting failed container|InvalidImageName|MountVolume\.SetUp failed|FailedMount|FailedCreatePodSandBox|exceeded quota|admission webhook \S+ denied",
         "insufficient nvidia.com/ | insufficient amd.com/ | insufficient cpu | insufficient memory | nodes are available: | errimagepull | createcontainererror | runcontainererror | back-off restarting failed | invalidimagename | mountvolume.setup failed | failedmount | failedcreatepodsandbox | exceeded quota | admission webhook",
         "kubernetes: scheduler and kubelet events",
         "Warning  BackOff  2m (x7 over 5m)  kubelet  Back-off restarting failed container",

@@ -44,7 +44,7 @@ RULE = Rule(
             source="pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp, guessDeviceForRank",
             positive="[W ProcessGroupNCCL.cpp:1569] Rank 2 using best-guess GPU 2 to perform barrier as devices used by this process are currently unknown.",
             negative="GPU 2 used by this process",
-            weight=0.55,
+            weight=0.45,
         ),
         Signature(
             pattern="No device id is provided via `init_process_group` or `barrier",

@@ -83,7 +83,7 @@ RULE = Rule(
     ),
     signatures=(
         Signature(
-            pattern="Call to ibv_modify_qp failed with",
+            pattern="Call to ibv_modify_qp failed with(?!.*retrying)",
             literal="call to ibv_modify_qp failed",
             source="nccl: src/misc/ibvwrap.cc",
             positive="trainer-a:41:77 [0] misc/ibvwrap.cc:187 NCCL WARN Call to ibv_modify_qp failed with error Connection timed out",
@@ -115,7 +115,7 @@ RULE = Rule(
             weight=0.75,
         ),
         Signature(
-            pattern="Failed to initialize (?:any )?NET plugin|NET/Plugin: .*(?:incompatible|failed to (?:load|init))",
+            pattern="(?<!NCCL INFO )Failed to initialize (?:any )?NET plugin|NET/Plugin: .*(?:incompatible|failed to (?:load|init))",
             literal="initialize any net plugin | initialize net plugin | incompatible | failed to load | failed to init",
             source="nccl: src/plugin/net.cc",
             positive="NCCL WARN Failed to initialize any NET plugin",
