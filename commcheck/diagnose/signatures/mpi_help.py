@@ -127,7 +127,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-crashed": 0.76, "version-mismatch": 0.3},
-        r"\*\*\* Error in `|malloc\(\): |free\(\): |double free or corruption|corrupted (?:size vs|double-linked list)|munmap_chunk\(\): |\*\*\* stack smashing detected|realloc\(\): invalid",
+        r"\*\*\* Error in `|\b(?:malloc|realloc)\(\): (?:invalid|memory corr|corrupted|smallbin|unsorted|unaligned|mismatching|largebin|top)|\bfree\(\): (?:invalid|double|corrupted|unaligned|too many)|double free or corruption|corrupted (?:size vs|double-linked list)|munmap_chunk\(\): |\*\*\* stack smashing detected",
         "*** error in ` | malloc(): | free(): | double free or corruption | corrupted size vs | corrupted double-linked | munmap_chunk(): | stack smashing | realloc(): ",
         "glibc: malloc/malloc.c",
         "*** Error in `python': malloc(): smallbin double linked list corrupted: 0x00007f9dfc2cc060 ***",
@@ -154,8 +154,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"transport-unavailable": 0.82},
-        r"OFI (?:addrinfo|fi_getinfo|endpoint open|get address vector map|EP enable)\w*\(?\)? failed|fabric \w+ (?:is not available|provider)|no (?:usable|active) (?:messages )?transports?|no am bcopy transport|no (?:remote )?(?:registered memory|endpoint) access transport|Destination is unreachable|failed to open the fabric",
-        "ofi addrinfo | ofi fi_getinfo | ofi endpoint | ofi get address | ofi ep enable | is not available | provider | no usable | no active | no am bcopy | access transport | destination is unreachable | open the fabric",
+        r"OFI (?:addrinfo|fi_getinfo|endpoint open|get address vector map|EP enable)\w*\(?\)? failed|no (?:usable|active) (?:messages )?transports?|no am bcopy transport|no (?:remote )?(?:registered memory|endpoint) access transport|Destination is unreachable|failed to open the fabric",
+        "ofi addrinfo | ofi fi_getinfo | ofi endpoint | ofi get address | ofi ep enable | no usable | no active | no am bcopy | access transport | destination is unreachable | open the fabric",
         "MPICH and Intel MPI: ch4:ofi; UCX: src/ucp/wireup/select.c",
         "MPIDI_OFI_mpi_init_hook(1521): OFI addrinfo() failed (ofi_init.c:1521:MPIDI_OFI_mpi_init_hook:No data available)",
         "the fabric is open",

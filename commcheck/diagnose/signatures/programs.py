@@ -103,7 +103,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"script-error": 0.6},
-        r"(?:^|\s)StopIteration\b|OutOfRangeError|Your (?:input|dataset iterator) ran out of data|generator (?:must|should) (?:run|yield) infinite",
+        r"(?:^|(?<!except|.raise)\s)StopIteration(?:: (?!$)|\s*$)|OutOfRangeError|Your (?:input|dataset iterator) ran out of data|generator (?:must|should) (?:run|yield) infinite",
         "stopiteration | outofrangeerror | ran out of data | must run infinite | must yield infinite | should run infinite | should yield infinite",
         "Python; tensorflow: tf.data; keras: training loops (fewer batches than the loop asks for)",
         "WARNING:tensorflow:Your input ran out of data; interrupting training.",
