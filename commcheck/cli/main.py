@@ -153,6 +153,9 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:
         return internal_error(error)
+    finally:
+        # On its way out Python would look through all that is left for cycles: a tenth of a light command's time.
+        gc.freeze()
     return code
 
 

@@ -154,7 +154,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
             found = _compared(known[finding.cause], finding, stage)
             matches[finding.cause] = replace(found, symptom=before.symptom) if before else found
     if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
-        unknown = unclassified(lines, best=max((match.confidence for match in matches.values()), default=0.0))
+        unknown = unclassified(lines, stage, best=max((match.confidence for match in matches.values()), default=0.0))
         if unknown:
             matches[UNCLASSIFIED.cause] = unknown[1]
     pairs = [(UNCLASSIFIED if cause == UNCLASSIFIED.cause else known[cause], match) for cause, match in matches.items()]
@@ -203,7 +203,7 @@ def _compared(rule: Rule, finding: crosscheck.Finding, stage: Stage | None) -> M
     )
 
 
-def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Match] | None:
+def unclassified(lines: Sequence[LogLine], stage: Stage | None, best: float) -> tuple[Rule, Match] | None:
     """The answer without a known signature; None where no line tells of a failure at all.
 
     `best` is the confidence of the best candidate: where there are candidates, this one stands behind them."""
@@ -211,7 +211,7 @@ def unclassified(lines: Sequence[LogLine], best: float = 0.0) -> tuple[Rule, Mat
         return None
     unusual = _unusual(scan.troubles(lines))
     match = Match(
-        symptom=symptom_at(UNCLASSIFIED, scan.stage_of(lines)),
+        symptom=symptom_at(UNCLASSIFIED, stage),
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),

@@ -6,10 +6,10 @@ where nothing speaks against it.
 What may not be here: how the marks look (`ingest.marks`), except where a line tells of other processes.
 """
 
-import re
 from typing import NamedTuple
 
 from commcheck.diagnose.ingest.marks import ELASTIC, NCCL, Marked, Named
+from commcheck.diagnose.lazy import Lazy
 
 MAX_PROCESSES = 200_000
 _FIRST_RANKS = 8
@@ -18,11 +18,11 @@ _MOST_RANKS = 30_000  # of a job; beyond lie processes' ids
 # (python/ray/train/_internal/backend_executor.py, train/v2/_internal/execution/worker_group/worker_group.py).
 # torchrun's summary has a paragraph for each process that failed: its rank, and in the next line its exit code and pid.
 WORDS = (" nranks ", "world_rank=", "(local_rank: ", "exitcode  : ")
-_SUMMARY = re.compile(r"^\s{0,8}rank\s{1,8}: (?P<rank>\d{1,7}) \(local_rank: ")
-_NCCL = re.compile(r"\brank (?P<rank>\d{1,7}) nranks (?P<size>\d{1,7})\b")
-_RAY = re.compile(r"\bip=(?P<host>[\w.:]{1,60}), pid=(?P<pid>\d{1,9})\) world_rank=(?P<rank>\d{1,7}),")
-_STREAM = re.compile(r"(?:std)?(?:out|err)(?:\.log|\.txt)?(?:\.gz|\.zst|\.xz|\.bz2)?$")
-_ATTEMPT = re.compile(r"(?:^|/)attempt_\d{1,6}/\d{1,7}/[^/]+$")
+_SUMMARY = Lazy(r"^\s{0,8}rank\s{1,8}: (?P<rank>\d{1,7}) \(local_rank: ")
+_NCCL = Lazy(r"\brank (?P<rank>\d{1,7}) nranks (?P<size>\d{1,7})\b")
+_RAY = Lazy(r"\bip=(?P<host>[\w.:]{1,60}), pid=(?P<pid>\d{1,9})\) world_rank=(?P<rank>\d{1,7}),")
+_STREAM = Lazy(r"(?:std)?(?:out|err)(?:\.log|\.txt)?(?:\.gz|\.zst|\.xz|\.bz2)?$")
+_ATTEMPT = Lazy(r"(?:^|/)attempt_\d{1,6}/\d{1,7}/[^/]+$")
 
 
 class Number(NamedTuple):
@@ -37,9 +37,9 @@ class Number(NamedTuple):
 def number(source: str, named: Named, marked: Marked) -> Number | None:
     """The number that a line or its file's name gives its process; None where neither does."""
     if marked.local is not None:
-        return Number(("mark", _STREAM.sub("", source), marked.host or named.host), marked.local)
+        return Number(("mark", _STREAM.re.sub("", source), marked.host or named.host), marked.local)
     if named.local is not None:
-        return Number(("file", _ATTEMPT.sub("", source)), named.local)
+        return Number(("file", _ATTEMPT.re.sub("", source)), named.local)
     return None if marked.bare is None else Number(("bare", source), marked.bare, bare=True)
 
 
@@ -56,18 +56,18 @@ class Identities:
         """Read one line that contains one of `WORDS`."""
         if len(self._found) > MAX_PROCESSES:
             return
-        process, said = NCCL.search(text, 0, 400), _NCCL.search(text, 0, 1000)
+        process, said = NCCL.re.search(text, 0, 400), _NCCL.re.search(text, 0, 1000)
         if process is not None and said is not None:
             # The largest communicator is the world.
             key, rank, size = (process["host"], int(process["pid"])), int(said["rank"]), int(said["size"])
             if rank < size > self._found.get(key, (0, 0))[1]:
                 self._found[key] = (rank, size)
-        elif (rank_line := _SUMMARY.match(text, 0, 100)) is not None:
+        elif (rank_line := _SUMMARY.re.match(text, 0, 100)) is not None:
             self._summary = int(rank_line["rank"])
-        elif self._summary is not None and (ended := ELASTIC.search(text, 0, 300)) is not None:
+        elif self._summary is not None and (ended := ELASTIC.re.search(text, 0, 300)) is not None:
             self._found["", int(ended["pid"])] = (self._summary, 1)
             self._summary = None
-        elif (worker := _RAY.search(text, 0, 1000)) is not None:
+        elif (worker := _RAY.re.search(text, 0, 1000)) is not None:
             host, pid, rank = worker["host"], int(worker["pid"]), int(worker["rank"])
             self._found[host, pid] = (rank, 1)
             # Ray names the host only of processes that are not on the driver's.

@@ -5,6 +5,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from commcheck.diagnose.lazy import Lazy
+
 MAX_RANK = 10_000_000
 
 # Prefixes that are taken off the text, each with the characters it can begin with. Order matters: a line may carry
@@ -59,7 +61,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 # Marks inside the line; these stay in the text.
-_INSIDE = re.compile(
+_INSIDE = Lazy(
     r"\[(?:PG(?: ID)? [^\]]{0,120} )?Rank (?P<a>\d{1,7})\]"  # ProcessGroupNCCL
     r"|\brank\s{1,8}: (?P<b>\d{1,7}) \(local_rank: \d{1,5}\)"  # torchrun's failure summary
     r"|\bGLOBAL_RANK: (?P<c>\d{1,7})\b"
@@ -72,15 +74,15 @@ _CLOCK = re.compile(r"(?<![\d:])(?P<h>[01]\d|2[0-3]):(?P<m>[0-5]\d):(?P<s>[0-5]\
 # rank-3.log, rank_3, DeepSpeed's ..._rank3.log, and rank.03/stderr of mpirun --output-filename and horovodrun
 _SOURCE_RANK = re.compile(r"(?:^|[/_.-])(?:rank|RANK|task|proc)[_.-]?(?P<rank>\d{1,7})(?=[/_.-]|$)")
 # A file that NCCL_DEBUG_FILE names after host and process, as in nccl.%h.%p or nccl-%h-%p.log
-_SOURCE_NCCL = re.compile(
+_SOURCE_NCCL = Lazy(
     r"(?i)(?:^|[/_.-])nccl[\w]{0,20}[._-](?P<host>[a-z][\w.-]{0,254}?)[._-](?P<pid>\d{2,9})(?:\.\w{1,5})?$"
 )
 _SLURM_TASK = re.compile(r"slurm-\d+_(?P<rank>\d{1,7})\.(?:out|err)$")
 
 
 # A process that torchrun's agent tells about (torch/distributed/elastic/multiprocessing: api.py, errors/__init__.py).
-ELASTIC = re.compile(r"(?:exitcode\s{0,4}: -?\d{1,4}\b.{0,40}\(pid: |received by PID )(?P<pid>\d{1,9})\b")
-NCCL = re.compile(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
+ELASTIC = Lazy(r"(?:exitcode\s{0,4}: -?\d{1,4}\b.{0,40}\(pid: |received by PID )(?P<pid>\d{1,9})\b")
+NCCL = Lazy(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
 _NCCL_END = re.compile(r":\d{1,9}:\d{1,9} \[\d{1,5}\] ")  # found in no time, where the whole tries every word
 
 
@@ -132,10 +134,10 @@ def _read(text: str) -> Marked:
     if bare is not None and not said:
         text = whole  # it may be no mark
     rank = said.get("rank")
-    if rank is None and ("ank" in text or "RANK" in text) and (inside := _INSIDE.search(text, 0, 600)):
+    if rank is None and ("ank" in text or "RANK" in text) and (inside := _INSIDE.re.search(text, 0, 600)):
         rank = next(g for g in inside.groups() if g is not None)
-    process = NCCL.search(text, 0, 300) if _NCCL_END.search(text, 0, 300) else None
-    process = process or _PDSH.match(text) or ELASTIC.search(text, 0, 300)
+    process = NCCL.re.search(text, 0, 300) if _NCCL_END.search(text, 0, 300) else None
+    process = process or _PDSH.match(text) or ELASTIC.re.search(text, 0, 300)
     if process is not None:
         said.update(process.groupdict())
     pid = said.get("pid", "")
@@ -180,7 +182,7 @@ def of_source(name: str) -> Named:
     parts = name.replace("\\", "/").split("/")
     if len(parts) >= 2 and parts[-1] in _TORCHRUN and parts[-2].isdecimal() and len(parts[-2]) <= 7:
         return Named(local=int(parts[-2]))
-    process = _SOURCE_NCCL.search(name)
+    process = _SOURCE_NCCL.re.search(name) if "nccl" in name.lower() else None
     return Named(host=process["host"], pid=int(process["pid"])) if process else Named()
 
 

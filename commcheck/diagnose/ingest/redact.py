@@ -151,13 +151,12 @@ def redact(text: str) -> str:
             if hint in small:
                 text = kind.pattern.re.sub(kind.by, text)
                 break
-    if len(text) >= _LONG or text.rstrip().endswith("="):
+    if len(text) >= _LINE or text.rstrip().endswith("="):
         text = _BASE64_LINE.re.sub(_base64_line, text)
-        text = _BASE64_LONG.re.sub(_base64_long, text)
-    return text
+    return _BASE64_LONG.re.sub(_base64_long, text) if len(text) >= _LONG else text
 
 
-_LONG = 40  # characters of a line of base64
+_LINE, _LONG = 40, 200  # characters of base64: in a line of its own, and anywhere
 
 
 def redact_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
