@@ -67,11 +67,13 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
         Stage.TRAINING,
         (
             *progress.WORDS, "autograd", ".backward(", "optimizer.step", "seqnum=", "horovodallreduce",
-            "horovod_allreduce", "images/sec", "img/sec",
+            "horovod_allreduce", "images/sec", "img/sec", "training_step", "train_step", "train_one_epoch", "compute_loss",
         ),
         (
-            r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|it/s\b|autograd|\.backward\("
-            r"|optimizer\.step|SeqNum=(?:\d{3,})"
+            r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|autograd|\.backward\("
+            r"|optimizer\.step|SeqNum=(?:\d{3,})|\b(?:training_step|train_step|train_one_epoch|compute_loss)\b"
+            # Bars are drawn for reading and loading too.
+            r"|^(?!.*\b(?:loading|download\w*|map|tokeniz\w*|generating|filter\w*|fetching|resolving|caching|preprocess\w*|saving)\b).*it/s\b"
         ),
     ),
     (
@@ -79,11 +81,13 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
         (
             "_sync_module_states", "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables",
             "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "load_checkpoint", "load_state_dict",
-            "tokeniz", "seqnum=",
+            "tokeniz", "seqnum=", "_ddp_init_helper", "_verify_model_across_ranks", "fsdp/_init_utils", "_sync_params_and_buffers",
+            "_broadcast_model", "accelerator.prepare(",
         ),
         (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
+            r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|accelerator\.prepare\("
         ),
     ),
     (
@@ -91,11 +95,13 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
         (
             "init_process_group", "mpi_init", "master init", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
             "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
-            "initialize distributed", "distributed.initialize", "hvd.init",
+            "initialize distributed", "distributed.initialize", "hvd.init", "operation=", "execute operation", "init.cc:",
+            "ibv_modify_qp",
         ),
         (
             r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
+            r"|operation=(?:Connect|Setup|Init)\b|execute operation (?:Connect|Setup|Init)\b|\binit\.cc:\d+ -> \d|ibv_modify_qp"
         ),
     ),
     (

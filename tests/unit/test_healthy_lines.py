@@ -42,6 +42,7 @@ HEALTHY = [
     "[W ProcessGroupNCCL.cpp:1168] Warning: WARNING: process group has NOT been destroyed before we destruct ProcessGroupNCCL.",
     "[W reducer.cpp:1251] Warning: find_unused_parameters=True was specified in DDP constructor, but did not find any unused parameters",
     "UserWarning: barrier(): using the device under current context. You can specify `device_id` in `init_process_group` to mute this warning.",
+    "UserWarning: No device id is provided via `init_process_group` or `barrier `. Using the current device set by the user.",
     "Setting OMP_NUM_THREADS environment variable for each process to be 1 in default, to avoid your system being overloaded",
     "OMP: Warning #190: Forking a process while a parallel region is active is potentially unsafe.",
     "FutureWarning: The module torch.distributed.launch is deprecated and will be removed in future. Use torchrun.",

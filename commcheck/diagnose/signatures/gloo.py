@@ -170,4 +170,28 @@ SIGNATURES = table(
         "[enforce fail at redis_store.cc:51] 1 == 1. Key '0/rank2' already set",
         "environment already set up",
     ),
+    Wording(
+        {"collective-missing-rank": 0.4, "rank-straggling": 0.35, "rank-exited": 0.3},
+        r"Application timeout caused pair closure",
+        "application timeout caused pair",
+        _PAIR + ", a wait on another operation ran out",
+        "RuntimeError: [/src/gloo/transport/tcp/unbound_buffer.cc:133] Application timeout caused pair closure",
+        "the application closed the pair",
+    ),
+    Wording(
+        {"rank-exited": 0.38, "rank-crashed": 0.35},
+        r"Cannot lock pointer to unbound buffer|Error on listener socket: ",
+        "pointer to unbound buffer | error on listener socket",
+        "gloo: gloo/transport/tcp/pair.cc and listener.cc",
+        "[/src/gloo/transport/tcp/pair.cc:903] Cannot lock pointer to unbound buffer",
+        "the buffer is bound",
+    ),
+    Wording(
+        {"stale-store": 0.6, "rank-duplicate": 0.5},
+        r"File already exists: \S",
+        "file already exists: ",
+        "gloo: gloo/rendezvous/file_store.cc (the directory was used before)",
+        "[/src/gloo/rendezvous/file_store.cc:60] File already exists: /tmp/store/key_0",
+        "the file does not exist",
+    ),
 )

@@ -52,7 +52,7 @@ RULE = Rule(
             source="pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp",
             positive="UserWarning: No device id is provided via `init_process_group` or `barrier `. Using the current device set by the user.",
             negative="device id 3 is provided",
-            weight=0.5,
+            weight=0.45,
         ),
     ),
 )
