@@ -29,12 +29,12 @@ _RANKS = re.compile(r"\d{1,7}")
 _NAMED_RANK = re.compile(r"rank[_-]?(\d{1,7})", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"(\d{1,7})(?=\D*$)")
 
-_DTYPES = {
+DTYPES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
     "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
 }  # fmt: skip
 """c10::toString(ScalarType) -> the name in Python."""
-_OPS = {
+OPS = {
     "_all_gather_base": "all_gather_into_tensor",
     "_reduce_scatter_base": "reduce_scatter_tensor",
     "all_reduce_barrier": "barrier",
@@ -88,6 +88,23 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     """One dump. `rank` where it is known; else the file's name must tell it.
 
     Raises InputError, naming the file, for what is no dump, or a pickle that is no plain data."""
+    value = decoded(name, data)
+    found = rank_of(name) if rank is None else rank
+    if found is None:
+        raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
+    calls = []
+    whole = ""
+    for entry in _list(value.get("entries")):
+        call = call_of(entry)
+        if call is not None:
+            calls.append(call)
+            if isinstance(entry, dict) and is_whole(entry):
+                whole = call.group
+    return Dump(rank=found, source=name, calls=tuple(calls), groups=_groups(value.get("pg_config")), whole=whole)
+
+
+def decoded(name: str, data: bytes) -> dict[object, object]:
+    """The dict that a dump is. Raises InputError, as `parse` does."""
     if data[:_HEAD].lstrip().startswith(b"{"):
         try:
             value = msgspec.json.decode(data)
@@ -100,18 +117,7 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
             raise InputError(f"{name} is no flight recorder's pickle that can be trusted: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{name} is no flight recorder's dump: it holds a {type(value).__name__}")
-    found = rank_of(name) if rank is None else rank
-    if found is None:
-        raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
-    calls = []
-    whole = ""
-    for entry in _list(value.get("entries")):
-        call = _call(entry)
-        if call is not None:
-            calls.append(call)
-            if isinstance(entry, dict) and _is_whole(entry):
-                whole = call.group
-    return Dump(rank=found, source=name, calls=tuple(calls), groups=_groups(value.get("pg_config")), whole=whole)
+    return value
 
 
 def rank_of(name: str) -> int | None:
@@ -121,7 +127,8 @@ def rank_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _is_whole(entry: dict[object, object]) -> bool:
+def is_whole(entry: dict[object, object]) -> bool:
+    """The entry is a call of the group of all ranks."""
     group = entry.get("process_group")
     return isinstance(group, list | tuple) and len(group) > 1 and group[1] == "default_pg"
 
@@ -153,7 +160,7 @@ def _groups(config: object) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _call(entry: object) -> Call | None:
+def call_of(entry: object) -> Call | None:
     """A collective; None for a point-to-point call, or for what is no entry."""
     if not isinstance(entry, dict):
         return None
@@ -171,9 +178,9 @@ def _call(entry: object) -> Call | None:
     state = entry.get("state")
     return Call(
         seq=_int(entry.get("collective_seq_id", entry.get("seq_id"))),
-        op=_OPS.get(op, op),
-        elements=0 if own else _elements(entry.get(sizes)),
-        dtype=_DTYPES.get(kind, kind.lower()),
+        op=OPS.get(op, op),
+        elements=0 if own else elements_in(entry.get(sizes)),
+        dtype=DTYPES.get(kind, kind.lower()),
         group=label,
         ended=state == "completed" or (backend == "gloo" and entry.get("retired") is True),
         backend=backend,
@@ -183,7 +190,8 @@ def _call(entry: object) -> Call | None:
     )
 
 
-def _elements(sizes: object) -> int:
+def elements_in(sizes: object) -> int:
+    """How many elements tensors of these sizes have together."""
     total = 0
     for size in _list(sizes):
         product = 1
