@@ -77,5 +77,5 @@ def _has_reports(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
             return any(entry.name.startswith("rank-") and entry.name.endswith(".json") for entry in entries)
-    except OSError:
+    except (OSError, ValueError):  # a NUL in the name
         return False

@@ -23,12 +23,16 @@ def first(block: bytes, count: int) -> list[tuple[int, bytes]]:
     """The first `count` lines of a block in which training goes on: newlines before each, and its visible part."""
     block = decode.plain(block)
     found: dict[int, bytes] = {}
+    end = 0
     for at in _places(block):
-        begin = block.rfind(b"\n", 0, at) + 1
-        if begin not in found:
-            if len(found) == count:
-                break
-            found[begin] = _part_at(block, at)
+        if at < end:
+            continue  # of a line that is found already: a bar can be drawn a thousand times in one
+        if len(found) == count:
+            break
+        found[block.rfind(b"\n", 0, at) + 1] = _part_at(block, at)
+        end = block.find(b"\n", at)
+        if end < 0:
+            break
     return [(block.count(b"\n", 0, begin), part) for begin, part in found.items()]
 
 
