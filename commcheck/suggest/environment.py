@@ -17,12 +17,12 @@ FAMILIES = ("GLOO_", "NCCL_")
 def split(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """What every rank keeps, and what is left out at first and tried in the end. A launcher's variables of this process
     are in neither; where rank 0 is was somebody's setting, and is in the second."""
-    kept, left = {}, {}
+    kept: dict[str, str] = {}
+    left: dict[str, str] = {}
     for name, value in environ.items():
-        if name in {"MASTER_ADDR", "MASTER_PORT"} or _about_communication(name):
-            left[name] = value
-        elif name not in LAUNCHER_VARIABLES:
-            kept[name] = value
+        if name in LAUNCHER_VARIABLES and not name.startswith("MASTER_"):
+            continue
+        (left if name.startswith("MASTER_") or _about_communication(name) else kept)[name] = value
     return kept, left
 
 

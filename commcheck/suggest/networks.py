@@ -75,13 +75,14 @@ def _shared(hosts: Sequence[HostFacts]) -> Iterator[Network]:
 
 def _named_alike(hosts: Sequence[HostFacts]) -> Iterator[Network]:
     for one, _ in usable(hosts[0]):
-        same = {h.host: (i, a) for h in reversed(hosts) for i, a in usable(h) if i.name == one.name}
-        if len(same) == len(hosts):
-            yield Network(
-                what=f"all hosts have {one.name}",
-                interfaces=dict.fromkeys((h.host for h in hosts), one.name),
-                addresses={h.host: first_address(same[h.host][0]) for h in hosts},
-            )
+        addresses: dict[str, str] = {}
+        for facts in hosts:
+            for theirs, a in usable(facts):
+                if theirs.name == one.name:
+                    addresses.setdefault(facts.host, a.address)
+        if len(addresses) == len(hosts):
+            interfaces = dict.fromkeys(addresses, one.name)
+            yield Network(what=f"all hosts have {one.name}", interfaces=interfaces, addresses=addresses)
 
 
 def _routed(hosts: Sequence[HostFacts]) -> Iterator[Network]:
@@ -90,9 +91,10 @@ def _routed(hosts: Sequence[HostFacts]) -> Iterator[Network]:
         interfaces, addresses = {hosts[0].host: one.name}, {hosts[0].host: address.address}
         for other in hosts[1:]:
             via = leads(other, address.address)
-            if via is None or not first_address(via):
+            theirs = next((a for i, a in usable(other) if i == via and a.family == address.family), None)
+            if via is None or theirs is None:
                 break
-            interfaces[other.host], addresses[other.host] = via.name, first_address(via)
+            interfaces[other.host], addresses[other.host] = via.name, theirs.address
         else:
             yield Network(what=f"routes lead to {address.address}", interfaces=interfaces, addresses=addresses)
 

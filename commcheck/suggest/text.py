@@ -29,7 +29,7 @@ def render(found: Suggestion, form: Form, *, commented: bool, width: int = 100) 
     if found.verdict is not Verdict.HEALTHY:
         failed = lines + _failed(found, width)
         return "\n".join(f"# {x}".rstrip() for x in failed) + "\n" if commented else "\n".join(failed) + "\n"
-    block = form.render(found).splitlines()
+    block = form.render(found).removesuffix("\n").split("\n")  # a value may hold what splitlines takes for an end
     if commented:
         notes = [f"# {line}".rstrip() for line in lines]
         head, rest = (block[:1], block[1:]) if block[0].startswith("#!") else ([], block)

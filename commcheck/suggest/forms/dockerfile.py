@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
+from commcheck.report.clean import one_line
 from commcheck.suggest.form import Form, differing, shared
 from commcheck.suggest.model import Suggestion
 
@@ -11,8 +14,8 @@ def render(found: Suggestion) -> str:
     lines = [f"ENV {name}={quoted(value)}" for name, value in shared(found).items() if _fits(value)]
     lines += [f"# {name} cannot be said in a Dockerfile" for name, value in shared(found).items() if not _fits(value)]
     for host, settings in differing(found).items():
-        options = " ".join(f"--env {name}={value}" for name, value in settings.items())
-        lines.append(f"# on {found.hostnames[host]}: docker run {options} ...".replace("\n", " "))
+        options = " ".join(f"--env {quote(f'{name}={value}')}" for name, value in settings.items())
+        lines.append(f"# on {one_line(found.hostnames[host])}: docker run {one_line(options)} ...")
     return "\n".join(lines or ["# nothing needs to be set"]) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from commcheck.report.clean import one_line
 from commcheck.suggest.form import PROGRAM, Form, to_unset
 from commcheck.suggest.model import Suggestion
 
@@ -22,7 +23,7 @@ def render(found: Suggestion) -> str:
         options = [f"--nnodes={len(found.hosts)}"]
         if len(found.hosts) > 1:
             options.append(f"--node-rank={number}")
-            lines.append(f"# on {found.hostnames[host]}".replace("\n", " "))
+            lines.append(f"# on {one_line(found.hostnames[host])}")
         options.append(f"--nproc-per-node={len(found.ranks[host])}")
         options += [f"{option}={quote(settings[name])}" for name, option in OPTIONS.items() if name in settings]
         lines.append(" ".join([*env, "torchrun", *options, PROGRAM]))

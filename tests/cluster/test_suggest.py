@@ -1,0 +1,233 @@
+"""The settings that work between virtual hosts: they form the world, nothing of them can be left out, and nothing else is
+named."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+from faulty import made
+
+from commcheck.lab import Lab
+from commcheck.model.case import Ended
+from commcheck.model.diagnosis import Verdict
+from commcheck.model.topology import Network, Topology
+from commcheck.runtime.launcher import Launcher
+from commcheck.suggest.answer import answer
+from commcheck.suggest.survey import survey
+from commcheck.suggest.text import form_named, render
+from commcheck.suggest.trials import Budget, forked
+
+BASE = {"PATH": os.environ["PATH"]}
+TWO_NETWORKS = (Network(), Network(interface="eth1", subnet="10.88.0.0/24"))
+IPV6_ONLY = (Network(subnet=None, subnet6="fd77::/64"),)
+BOTH = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def launcher():
+    with Launcher(BASE) as one:
+        one.warm()
+        yield one
+
+
+def renamed(lab):
+    """The second host calls its interface otherwise."""
+    lab[1].ip("link", "set", "eth0", "down")
+    lab[1].ip("link", "set", "eth0", "name", "ens3")
+    lab[1].ip("link", "set", "ens3", "up")
+
+
+def fault(kind, **given):
+    return lambda lab: made(lab, kind, **given)
+
+
+OWN_NAMES = fault("own-name-is-loopback", hosts=BOTH)
+
+
+def docker_names(number):
+    return fault("resolves-to", hosts=(number,), name=f"h{number}", address="172.17.0.1")
+
+
+NAME = {"MASTER_ADDR": ("h0", "h0")}
+ETH0 = {"GLOO_SOCKET_IFNAME": ("eth0", "eth0")}
+# What is wrong, and then, by variable, the value on each host; a set: any of these.
+CASES = {
+    "healthy": (Topology(), [], NAME),
+    "own names on loopback": (Topology(), [OWN_NAMES], NAME | ETH0),
+    "one of three own names on loopback": (
+        Topology(hosts=3),
+        [fault("own-name-is-loopback", hosts=(1,))],
+        {"MASTER_ADDR": ("h0",) * 3, "GLOO_SOCKET_IFNAME": ("eth0",) * 3},
+    ),
+    "docker0 is there": (Topology(docker0=True), [], NAME),
+    "own names on docker0": (
+        Topology(docker0=True),
+        [docker_names(0), docker_names(1)],
+        {"MASTER_ADDR": ("10.77.0.10",) * 2} | ETH0,
+    ),
+    "two networks, one of which is routed": (
+        Topology(networks=TWO_NETWORKS),
+        [fault("route-missing", hosts=BOTH, destination="10.77.0.0/24")],
+        {"MASTER_ADDR": ("10.88.0.10",) * 2, "GLOO_SOCKET_IFNAME": ("eth1", "eth1")},
+    ),
+    "IPv6 only": (Topology(networks=IPV6_ONLY), [], NAME),
+    "IPv6 only, without names": (
+        Topology(networks=IPV6_ONLY, names=False),
+        [],
+        {"MASTER_ADDR": ("fd77::a",) * 2} | ETH0,
+    ),
+    "a range of ports is blocked": (
+        Topology(),
+        [fault("drop", hosts=BOTH, ports="29400-29600")],
+        NAME | {"MASTER_PORT": ({"29628", "29372"},) * 2},
+    ),
+    "other interface names": (
+        Topology(),
+        [renamed, OWN_NAMES],
+        NAME | {"GLOO_SOCKET_IFNAME": ("eth0", "ens3")},
+    ),
+    "a slow resolver": (
+        Topology(),
+        [fault("slow-resolver", hosts=BOTH, seconds=4.0, lookups="reverse", hosts_files=True)],
+        NAME | {"RES_OPTIONS": ("timeout:1 attempts:1",) * 2},
+    ),
+    "one host": (Topology(hosts=1), [], {}),
+    "one host whose port is taken": (
+        Topology(hosts=1),
+        [fault("listener", hosts=(0,), port=29500)],
+        {"MASTER_PORT": ("29501",)},
+    ),
+}
+
+
+def suggested(lab, launcher, stack, faults, **more):
+    for one in faults:
+        entered = one(lab)
+        if entered is not None:
+            stack.enter_context(entered)
+    where = survey(lab.places, size=max(2, len(lab)), backend="gloo", base=BASE)
+    worlds = []
+    run = forked(launcher)
+
+    def seen(cluster, candidate, order, extra):
+        case = run(cluster, candidate, order, extra)
+        worlds.append((candidate, order, case.ended is Ended.FINISHED))
+        return case
+
+    return answer(where, seen, **more), worlds
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_settings_form_the_world_and_none_is_too_many(name, launcher, cores):
+    topology, faults, expected = CASES[name]
+    with cores(), Lab(topology) as lab, ExitStack() as stack:
+        found, worlds = suggested(lab, launcher, stack, faults)
+    print(f"{name}: {found.worlds} worlds, {found.seconds:.1f} s")
+    assert found.verdict is Verdict.HEALTHY
+    assert {s.name for s in found.settings} == set(expected)
+    for number, host in enumerate(found.hosts):
+        told = found.environment(host)
+        assert told.keys() == expected.keys()
+        for variable, values in expected.items():
+            assert (
+                told[variable] in values[number]
+                if isinstance(values[number], set)
+                else told[variable] == values[number]
+            )
+    # It was run with exactly these, in every order of the hosts, and without each of them.
+    assert {order for c, order, good in worlds if c == found.settings and good} == {found.hosts, found.hosts[::-1]}
+    for setting in found.settings:
+        without = tuple(s for s in found.settings if s != setting)
+        assert False in [good for c, _, good in worlds if c == without]
+    assert {r.setting for r in found.removals} == set(expected)
+    assert not found.not_proven
+    assert not found.fixed_order
+    assert found.values_checked > 0
+    assert found.worlds == len(worlds) <= 10
+
+
+def test_what_works_by_luck_of_the_order_alone_is_kept_and_said_to_be(launcher):
+    """Behind h1's firewall only high ports are open: with rank 0 on h0 the usual port does, the other way round not."""
+    with Lab() as lab, ExitStack() as stack:
+        found, _ = suggested(lab, launcher, stack, [fault("drop", hosts=(1,), ports="1024-32767")])
+    assert {s.name for s in found.settings} == {"MASTER_ADDR", "MASTER_PORT"}
+    luck = {r.setting: (r.luck, r.cause, r.order) for r in found.removals}
+    assert luck["MASTER_PORT"] == (True, "port-dropped", ("h1", "h0"))
+    assert luck["MASTER_ADDR"][0] is False
+    assert "by luck: with rank 0 on h1 it fails" in " ".join(
+        render(found, form_named("shell"), commented=False).split()
+    )
+
+
+def test_where_no_setting_helps_the_nearest_try_is_diagnosed(launcher):
+    with Lab() as lab, ExitStack() as stack:
+        found, worlds = suggested(lab, launcher, stack, [fault("drop", hosts=BOTH, ports="30000-65535")])
+    assert (found.verdict, found.settings) == (Verdict.UNHEALTHY, ())
+    assert found.diagnosis.cause == "data-ports-dropped"
+    assert not any(good for _, _, good in worlds)
+    text = render(found, form_named("shell"), commented=True)
+    assert "NOTHING FORMS" in text
+    assert all(line.startswith("#") for line in text.splitlines())
+
+
+def test_the_budget_ends_the_search(launcher):
+    with Lab() as lab, ExitStack() as stack:
+        found, worlds = suggested(lab, launcher, stack, [OWN_NAMES], budget=Budget(worlds=2))
+        assert len(worlds) == 2
+        assert found.not_proven or found.verdict is not Verdict.HEALTHY
+        none, _ = suggested(lab, launcher, stack, [], budget=Budget(worlds=1))
+    assert none.verdict is not Verdict.HEALTHY
+
+
+def test_the_lines_for_a_shell_are_what_a_preflight_needs(launcher):
+    """Copied into a shell on each host they make the world form; that it does not without them, the search has shown."""
+    with Lab() as lab, ExitStack() as stack:
+        found, _ = suggested(lab, launcher, stack, [renamed, OWN_NAMES])
+        script = render(found, form_named("shell"), commented=True)
+
+        def joined(setup):
+            running = []
+            for number, host in enumerate(lab):
+                env = {
+                    **os.environ,
+                    "RANK": str(number),
+                    "WORLD_SIZE": "2",
+                    "MASTER_ADDR": "h0",
+                    "MASTER_PORT": "29500",
+                }
+                command = (
+                    f"{setup}\nexec {sys.executable} -m commcheck preflight --quiet --format json --join-deadline 8"
+                )
+                running.append(host.popen(["bash", "-c", command], env=env, stdout=subprocess.PIPE))
+            return [json.loads(p.communicate()[0])["verdict"] for p in running]
+
+        assert joined(script) == ["healthy", "healthy"]
+
+
+def command(host, *arguments, **env):
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RES_OPTIONS"}
+    }
+    argv = [sys.executable, "-m", "commcheck", "suggest", *arguments]
+    return host.run(argv, timeout=60, env={**kept, **env})
+
+
+def test_the_command_says_that_nothing_is_needed_and_what_of_the_shell_does_harm():
+    with Lab(Topology(hosts=1)) as lab:
+        plain = command(lab[0])
+        assert (plain.returncode, plain.stdout.splitlines()[0].split(" (")[0]) == (
+            0,
+            "NOTHING NEEDS TO BE SET for 2 ranks on this host with gloo",
+        )
+        harmed = command(lab[0], "--format", "json", "--quiet", GLOO_SOCKET_IFNAME="nope0", TORCH_GLOO_LAZY_INIT="1")
+    found = json.loads(harmed.stdout)
+    assert harmed.stderr == ""
+    assert {x["name"]: x["harmless"] for x in found["leftovers"]} == {
+        "GLOO_SOCKET_IFNAME": False,
+        "TORCH_GLOO_LAZY_INIT": True,
+    }
