@@ -50,7 +50,8 @@ def lab_space(topology: Topology) -> Space:
         _lab_address(topology, second),
         *_common([n for n in further if n]),
     ]
-    return Space(base=base, parameters=(*own, *_variables([n for n in further if n])))
+    parameters = (*own, *_variables([n for n in further if n]))
+    return Space(base=base, parameters=parameters, impossible=_meaningless(parameters))
 
 
 def host_space(facts: HostFacts) -> Space:
@@ -60,7 +61,17 @@ def host_space(facts: HostFacts) -> Space:
     addresses = [a.address for i in facts.interfaces if not i.loopback for a in i.addresses][:3]
     base = Config(world=World(size=2))
     own = [_size(2), _host_address(facts, addresses), *_common(names)]
-    return Space(base=base, parameters=(*own, *_variables(names)))
+    parameters = (*own, *_variables(names))
+    return Space(base=base, parameters=parameters, impossible=_meaningless(parameters))
+
+
+def _meaningless(parameters: Sequence[Parameter]) -> tuple[dict[str, str], ...]:
+    """Ranks that meet without MASTER_ADDR and MASTER_PORT show nothing about those: a world with both would pass for a
+    proof that an address or a port works."""
+    of = {p.name: [c.name for c in p.choices[1:]] for p in parameters}
+    return tuple(
+        {"init": method, name: choice} for method in of["init"] for name in ("address", "port") for choice in of[name]
+    )
 
 
 def chosen(space: Space, focus: Iterable[str] = ()) -> Space:
