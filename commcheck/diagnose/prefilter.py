@@ -66,6 +66,7 @@ class Prefilter:
         self._seen = 0
         self._known: dict[bytes, tuple[int, ...]] = {}
         self._known_bytes = 0
+        self._common_shapes: set[bytes] = set()  # of those known, the ones with a common word
         self._sets: dict[tuple[int, ...], frozenset[int]] = {}
 
     def find(self, block: bytes, skipped: Container[bytes] = frozenset()) -> Block:
@@ -144,6 +145,7 @@ class Prefilter:
             self._known_bytes += sum(map(len, new)) + 100 * len(new)
             known.update(dict.fromkeys(new, ()))
             known.update(self._in_shapes(new))
+            self._common_shapes.update(text for text in new if any(word in text for word in self._common))
         found: list[Found] = []
         if any(known[text] for text in new) or any(map(known.__getitem__, shapes)):
             begin = 0
@@ -156,11 +158,19 @@ class Prefilter:
                     if indices := [i for i in possible if self._texts[i] in small]:
                         found.append(Found(index, begin, end, self._set(indices)))
                 begin = end + 1
+        common = not self._common_shapes.isdisjoint(shapes) and self._has_common(block.lower())
         if self._known_bytes > _REMEMBERED:
             known.clear()
+            self._common_shapes.clear()
             self._known_bytes = 0
-        small = block.lower() if self._common else b""
-        return Block(found, len(shapes) - 1, any(word in small for word in self._common))
+        return Block(found, len(shapes) - 1, common)
+
+    def _has_common(self, small: bytes) -> bool:
+        """Whether a block has one of the common words; the word that was found last is looked for first."""
+        found = next((word for word in self._common if word in small), None)
+        if found is not None and found != self._common[0]:
+            self._common = (found, *(word for word in self._common if word != found))
+        return found is not None
 
     def _in_shapes(self, shapes: Sequence[bytes]) -> dict[bytes, tuple[int, ...]]:
         """Of different `shapes`, those that can contain a literal, with the texts' numbers."""
