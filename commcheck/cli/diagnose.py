@@ -1,5 +1,6 @@
 """Find the cause in what a job left behind: logs, directories of logs or of commcheck's rank reports, dumps of PyTorch's
-flight recorder or of py-spy, standard input. Or look at a running job (--pid, --job).
+flight recorder or of py-spy, standard input; or show again what commcheck's own JSON reports said. Or look at a running
+job (--pid, --job).
 
 Files may be compressed with gzip, zstd, bzip2 or xz. While it reads, what is sure already is said on standard error;
 Ctrl-C ends the reading, and the report is of what was read until then (exit code 130).
@@ -10,6 +11,11 @@ import os
 import time
 
 from commcheck.errors import UsageError
+
+TYPE_CHECKING = False  # as in commcheck.cli.main
+
+if TYPE_CHECKING:
+    from commcheck.cli.reading import Read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR|-",
         nargs="*",
         help="logs of a job; a directory of them, or one that `preflight --report-dir` made; dumps of PyTorch's flight "
-        "recorder and of py-spy; - for standard input",
+        "recorder and of py-spy; JSON reports of commcheck; - for standard input",
     )
     add_live_arguments(parser)
     add_output_arguments(parser)
@@ -39,37 +45,46 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     from commcheck.cli.main import INTERRUPTED
     from commcheck.cli.output import emit, exit_code
+    from commcheck.cli.own import shown
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge
-    from commcheck.model.case import Case
 
     paths: list[str] = args.paths
-    reports = [path for path in paths if path != "-" and _has_reports(path)]
-    if reports and len(paths) > 1:
-        raise UsageError(f"{reports[0]} holds reports of commcheck's ranks: diagnose it alone, not with other files")
-    case: Case
-    notes: tuple[str, ...] = ()
-    interrupted = False
-    if reports:
+    if (earlier := shown(paths)) is not None:
+        emit(earlier, args)
+        return exit_code(earlier.verdict)
+    found = _read(paths, quiet=args.quiet)
+    judgement = judge(found.case)
+    command = ("commcheck", "diagnose", *paths)
+    result = report(found.case, judgement, command=command, seconds=time.monotonic() - begin, notes=found.notes)
+    emit(result, args)
+    return INTERRUPTED if found.interrupted else exit_code(result.verdict)
+
+
+def _read(paths: "list[str]", *, quiet: bool) -> "Read":
+    """Whatever the paths are, as a case."""
+    from commcheck.cli.own import ranks
+    from commcheck.cli.reading import Read, read
+
+    if (joined := ranks(paths)) is not None:
+        return Read(joined)
+    if reports := [path for path in paths if path != "-" and _has_reports(path)]:
+        if len(paths) > 1:
+            raise UsageError(
+                f"{reports[0]} holds reports of commcheck's ranks: diagnose it alone, not with other files"
+            )
         from pathlib import Path
 
         from commcheck.runtime.reports import load_case
 
-        case = load_case(Path(reports[0]))
-    else:
-        from commcheck.cli.dumps import take, with_logs
-        from commcheck.cli.progress import Progress
-        from commcheck.cli.reading import read
+        return Read(load_case(Path(reports[0])))
+    from commcheck.cli.dumps import take, with_logs
+    from commcheck.cli.progress import Progress
 
-        progress = Progress(quiet=args.quiet)
-        found = with_logs(take(paths), lambda left: read(left, progress.say))
-        case, notes, interrupted = found.case, found.notes, found.interrupted
-        progress.done()
-    judgement = judge(case)
-    command = ("commcheck", "diagnose", *paths)
-    result = report(case, judgement, command=command, seconds=time.monotonic() - begin, notes=notes)
-    emit(result, args)
-    return INTERRUPTED if interrupted else exit_code(result.verdict)
+    progress = Progress(quiet=quiet)
+    found = with_logs(take(paths), lambda left: read(left, progress.say))
+    progress.done()
+    return found
 
 
 def _has_reports(path: str) -> bool:

@@ -139,7 +139,7 @@ def _directory(reading: "Reading", path: str, early: _Early) -> None:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             full = os.path.join(folder, name)
-            if not _may_be_log(name) or not os.path.isfile(full):
+            if not may_be_log(name) or not os.path.isfile(full):
                 others += 1
                 continue
             try:
@@ -159,7 +159,7 @@ def _directory(reading: "Reading", path: str, early: _Early) -> None:
         )
 
 
-def _may_be_log(name: str) -> bool:
+def may_be_log(name: str) -> bool:
     """Whether a file in a directory of logs may be one, by its name."""
     if name == _ELASTIC_ERROR:
         return True
