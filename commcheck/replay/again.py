@@ -22,8 +22,8 @@ from commcheck.model.plan import Place, Plan
 from commcheck.probe.facts import identity
 from commcheck.probe.limits import limits
 from commcheck.replay.bundle import RECORDED, Bundle
-from commcheck.replay.cause import with_cause
-from commcheck.replay.compare import compared, lead
+from commcheck.replay.cause import can_be_made, with_cause
+from commcheck.replay.compare import compared, lead, same
 from commcheck.replay.dressed import dressed
 from commcheck.replay.fold import resized, resized_scenario
 from commcheck.replay.hosts import rebuilt
@@ -87,6 +87,19 @@ def replay(bundle: Bundle, wish: Wish, *, command: tuple[str, ...], say: Say) ->
         played, notes = _recorded(bundle, wish, command, say)
     verdict = compared(before, played.report)
     say(verdict)
+    found = lead(bundle.report)
+    undeclared = bundle.scenario is None and bundle.plan.workload != RECORDED
+    if (
+        undeclared
+        and not wish.with_cause
+        and found is not None
+        and can_be_made(found.cause)
+        and not same(before, played.report)
+    ):
+        notes = [
+            f"facts do not show what makes {found.cause}, so it was not rebuilt: --with-cause makes it on purpose",
+            *notes,
+        ]
     report = replace(played.report, notes=(verdict, *notes, *_versions(bundle, played.report), *played.report.notes))
     return replace(played, report=report)
 

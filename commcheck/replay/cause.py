@@ -48,6 +48,11 @@ class Made(Value, frozen=True):
     note: str = ""
 
 
+def can_be_made(cause: str) -> bool:
+    """There is a fault that makes this cause."""
+    return cause in {*AT_HOSTS, *AT_CABLES, *AT_RANKS, "one-way-blocked", "partition"}
+
+
 def with_cause(plan: Plan, case: Case, found: Diagnosis | None, hosts: tuple[str, ...]) -> Made:
     """`hosts`: the names of the virtual hosts, in order; empty where there are none."""
     if found is None:
