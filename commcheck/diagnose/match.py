@@ -120,8 +120,10 @@ _LOG_ALONE = (
 
 
 def _present(case: Case) -> frozenset[str]:
-    """The needs that a case meets. Ranks that are known by name alone, as a log knows them, are none to judge."""
-    ranks = any(r != RankRecord(slot=r.slot, rank=r.rank, world_size=None, host=r.host) for r in case.ranks)
+    """The needs that a case meets. The ranks of a log are mostly known by name alone: of these nothing can be judged."""
+    ranks = bool(case.ranks)
+    if case.origin is Origin.LOG:  # dumps of ranks make such a case too, and tell more
+        ranks = any(r != RankRecord(slot=r.slot, rank=r.rank, world_size=None, host=r.host) for r in case.ranks)
     present = {
         "ranks": ranks,
         "hosts": bool(case.hosts),

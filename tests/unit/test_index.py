@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import commcheck
-from commcheck.diagnose import index
+from commcheck.diagnose import index, match
+from commcheck.model.case import Case, Origin, RankRecord
 
 _TABLE = "diagnose/signatures/strange.py"
 _STRANGE = """
@@ -19,6 +21,11 @@ SIGNATURES = table(
     Wording({"%s": 0.9}, r"the quux is in flummox \\d+", "in flummox", "a test", "the quux is in flummox 7", "all is well"),
 )
 """
+# What takes milliseconds to import, and no log needs.
+_SLOW = {
+    "ast", "asyncio", "dataclasses", "email", "hashlib", "inspect", "ipaddress", "json", "logging", "pathlib", "random",
+    "shutil", "socket", "statistics", "subprocess", "tempfile", "threading", "tokenize", "urllib", "zipfile",
+}  # fmt: skip
 _RUN = """
 import sys
 from commcheck.cli.main import main
@@ -97,6 +104,14 @@ def test_a_log_imports_the_rules_that_it_is_about(package: Path) -> None:
     assert len(rules) < 8
     assert not {name for name in few if name.startswith(index.SIGNATURES)}
     assert len(few) < len(every) - 90
+    assert not few & _SLOW
+
+
+def test_the_ranks_of_a_log_are_judged_where_more_than_their_names_is_known() -> None:
+    named = RankRecord(slot=0, rank=3, world_size=None, host="a")
+    assert "ranks" not in match._present(Case(origin=Origin.LOG, ranks=(named,)))
+    assert "ranks" in match._present(Case(origin=Origin.LOG, ranks=(named, replace(named, pid=7))))
+    assert "ranks" in match._present(Case(origin=Origin.WORLD, ranks=(named,)))
 
 
 def test_where_python_writes_no_compiled_modules_no_index_is_written(package: Path) -> None:
