@@ -9,22 +9,23 @@ from commcheck.report.text_fix import fix_lines
 from commcheck.report.to_text import confidence_words
 
 RESTATED = frozenset({"script-error", "rank-crashed", "rank-killed", "rank-exited", "unclassified"})
-"""Causes that say no more than the failure itself."""
+"""Causes that say no more than the failure of a test itself."""
 SHOWN = 2
 EVIDENCE = 4
 
 
-def told(judgement: Judgement) -> list[Diagnosis]:
-    """The causes that say more than the failure itself does."""
+def told(judgement: Judgement, *, formed: bool) -> list[Diagnosis]:
+    """The causes that say more than the failure itself does; of a world that did not form, every known one."""
+    restated = RESTATED if formed else {"unclassified"}
     return [
-        d for d in judgement.diagnoses if d.role is Role.ROOT and d.confidence >= FLAGGED and d.cause not in RESTATED
+        d for d in judgement.diagnoses if d.role is Role.ROOT and d.confidence >= FLAGGED and d.cause not in restated
     ]
 
 
-def diagnosis_text(judgement: Judgement) -> str:
+def diagnosis_text(judgement: Judgement, *, formed: bool) -> str:
     """Cause, evidence and repair of the likeliest causes; empty where no rule knows more than the failure says."""
     lines: list[str] = []
-    for diagnosis in told(judgement)[:SHOWN]:
+    for diagnosis in told(judgement, formed=formed)[:SHOWN]:
         lines += [
             "",
             f"{diagnosis.title}  [{diagnosis.code} {diagnosis.cause}], {confidence_words(diagnosis.confidence)}",

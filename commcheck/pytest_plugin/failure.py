@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import cache
 from typing import Any
 
 from _pytest._code.code import ExceptionChainRepr, ExceptionRepr, ReprFileLocation, ReprTraceback
 
-from commcheck.model.base import ranks_text
+from commcheck.model.base import ranks_text, sentence
 from commcheck.model.case import Ended
 from commcheck.pytest_plugin.diagnosis import diagnosis_text, told
-from commcheck.pytest_plugin.ranks import OneRank, Ran
-from commcheck.pytest_plugin.stacks import where
+from commcheck.pytest_plugin.ranks import THROUGH, OneRank, Ran
+from commcheck.pytest_plugin.stacks import LIBRARIES, where
 
 LOST = re.compile(
     r"Connection (?:closed|reset) by peer|Broken pipe|Connection refused|recvValue failed|sendBytes failed"
@@ -54,6 +55,13 @@ def failed(config: Any, ran: Ran) -> WorldFailedError | None:
     return None
 
 
+@cache
+def _class_of(place: tuple[str, int], kind: str) -> type[WorldFailedError]:
+    """A class of its own for every place and kind of failure: Hypothesis tells failures apart by that, and must not shrink
+    one into another."""
+    return type(WorldFailedError.__name__, (WorldFailedError,), {"__doc__": f"{kind} at {place}"})
+
+
 class _Failure:
     """A failure that one rank reports, or several alike."""
 
@@ -69,8 +77,17 @@ class _Failure:
     @property
     def line(self) -> str:
         """The failure in a line."""
-        place = f"{self.place[0]}:{self.place[1]}: " if self.place[0] else ""
-        return f"{place}{first_line(self.message)}"
+        path, number = self._own_place()
+        return f"{f'{path}:{number}: ' if path else ''}{first_line(self.message).partition(' This is typically')[0]}"
+
+    def _own_place(self) -> tuple[str, int]:
+        """Where the test was, rather than the library that it called."""
+        traceback = getattr(self.report.longrepr, "reprtraceback", None)
+        for entry in reversed(getattr(traceback, "reprentries", ())):
+            place = getattr(entry, "reprfileloc", None)
+            if place is not None and not any(part in str(place.path) for part in LIBRARIES):
+                return str(place.path), place.lineno
+        return self.place
 
 
 def _failures(config: Any, ran: Ran) -> list[_Failure]:
@@ -104,7 +121,8 @@ def _who(ran: Ran, ranks: list[OneRank]) -> str:
 
 def _of_failures(ran: Ran, lead: _Failure, others: list[_Failure]) -> WorldFailedError:
     who = _who(ran, lead.ranks)
-    error = WorldFailedError(f"{who}: {first_line(lead.message)}", lead.place)
+    kind = first_line(lead.message).partition(":")[0]
+    error = _class_of(lead.place, kind)(f"{who}: {first_line(lead.message)}", lead.place)
     phase = "" if lead.report.when == "call" else f" in the {lead.report.when} of its fixtures"
     order = ", first" if others else ""
     alike = " in the same way" if len(lead.ranks) > 1 else ""
@@ -129,6 +147,8 @@ def _of_dead(ran: Ran, died: list[OneRank], others: list[_Failure]) -> WorldFail
     error = _error(ran, text, _place(ran, died[0]), waiting=False)
     for other in others:
         error.sections.insert(0, (f"{ranks_text(r.number for r in other.ranks)}: follows from it", other.line))
+    if any(not r.complete and not r.died for r in ran.ranks):
+        error.sections.insert(0, ("the other ranks then", waiting_text(ran)))
     return error
 
 
@@ -153,13 +173,13 @@ def _of_hang(ran: Ran) -> WorldFailedError:
     what = "stands still" if ran.case.ended is Ended.STALLED else f"has not ended after {ran.case.seconds:.0f} s"
     states: dict[str, list[OneRank]] = {}
     for rank in ran.ranks:
-        states.setdefault(rank.doing or "is in code of its own", []).append(rank)
-    told = "; ".join(f"{ranks_text(r.number for r in ranks)} {state}" for state, ranks in states.items())
-    return _error(ran, f"the test {what}: {told}", _place(ran, (late or stuck)[0]), waiting=True)
+        states.setdefault(_state(rank), []).append(rank)
+    doing = "; ".join(sentence((r.number for r in ranks), state).lower() for state, ranks in states.items())
+    return _error(ran, f"the test {what}: {doing}", _place(ran, (late or stuck)[0]), waiting=True)
 
 
 def _error(ran: Ran, message: str, place: tuple[str, int], *, waiting: bool) -> WorldFailedError:
-    error = WorldFailedError(message, place)
+    error = _class_of(place, message.partition(":")[0])(message, place)
     error.heading = message
     if waiting:
         error.sections.append(("who waits for whom", waiting_text(ran)))
@@ -170,21 +190,26 @@ def _error(ran: Ran, message: str, place: tuple[str, int], *, waiting: bool) -> 
 def _with_diagnosis(error: WorldFailedError, ran: Ran) -> None:
     if ran.judgement is None:
         return
-    text = diagnosis_text(ran.judgement)
+    formed = all(r.begun for r in ran.ranks)
+    text = diagnosis_text(ran.judgement, formed=formed)
     if text:
         error.sections.append(("commcheck", text))
-        title = told(ran.judgement)[0].title
+        title = told(ran.judgement, formed=formed)[0].title
         if not error.message.endswith(title):
             error.message = f"{error.message}: {title}"
+
+
+def _state(rank: OneRank) -> str:
+    return rank.doing or (THROUGH if rank.complete else "runs code of the test" if rank.begun else "forms the group")
 
 
 def waiting_text(ran: Ran) -> str:
     """Every rank, what it is in, and where; alike stacks once."""
     width = max(len(f"rank {r.number}") for r in ran.ranks)
-    lines = []
-    for rank in ran.ranks:
-        state = rank.doing or ("is through with the test" if rank.complete else "is in code of its own")
-        lines.append(f"{f'rank {rank.number}':<{width}}  {state:<48}  {where(rank.stack, ran.trial.nodeid)}".rstrip())
+    lines = [
+        f"{f'rank {rank.number}':<{width}}  {_state(rank):<48}  {where(rank.stack, ran.trial.nodeid)}".rstrip()
+        for rank in ran.ranks
+    ]
     alike: dict[tuple[str, ...], list[int]] = {}
     for rank in ran.ranks:
         if rank.stack:
@@ -223,6 +248,7 @@ def longrepr(error: WorldFailedError) -> ExceptionRepr:
     shown = ExceptionChainRepr(chain)
     for title, text in error.sections:
         shown.addsection(title, text, "- ")
-    for note in getattr(error, "__notes__", ()):
-        shown.addsection("Hypothesis", note, "- ")
+    notes = getattr(error, "__notes__", ())
+    if notes:
+        shown.addsection("Hypothesis", "\n".join(notes), "- ")
     return shown

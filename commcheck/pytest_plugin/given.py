@@ -32,28 +32,30 @@ def function_of(item: Any) -> Any:
 
 
 def draw_here(item: Any, function: Any, execute: Callable[[dict[str, Any]], None]) -> None:
-    """Let Hypothesis call `execute` with what it draws, for as long as this test runs."""
-    from hypothesis import settings
+    """Run the test as pytest would, but let Hypothesis hand what it draws to `execute`."""
+    from hypothesis import Phase, settings
 
     handle = function.hypothesis
     original = handle.inner_test
     fixtures = set(item._fixtureinfo.argnames)  # noqa: SLF001 - there is no public name for it
 
     def example(*_: Any, **kwargs: Any) -> None:
-        execute({name: value for name, value in kwargs.items() if name not in fixtures})
+        __tracebackhide__ = True
+        execute({name: value for name, value in kwargs.items() if name not in fixtures and value is not item.instance})
 
     digest = getattr(original, "_hypothesis_internal_add_digest", None)
     if digest is not None:
         example._hypothesis_internal_add_digest = digest  # type: ignore[attr-defined]  # noqa: SLF001
     before: settings = function._hypothesis_internal_use_settings  # noqa: SLF001
-    handle.inner_test = example
     usual = settings.default
-    if usual is not None and before.deadline == usual.deadline:
-        # A world takes tens of milliseconds on an idle machine; that is no statement about the code under test.
-        function._hypothesis_internal_use_settings = settings(before, deadline=None)  # noqa: SLF001
-
-    def restore() -> None:
+    try:
+        handle.inner_test = example
+        # A world takes tens of milliseconds on an idle machine: that is no statement about the code under test.
+        deadline = None if usual is not None and before.deadline == usual.deadline else before.deadline
+        # An explanation would tell which lines of this process a failure runs: commcheck's own.
+        phases = [p for p in before.phases if p is not Phase.explain]
+        function._hypothesis_internal_use_settings = settings(before, deadline=deadline, phases=phases)  # noqa: SLF001
+        type(item).runtest(item)
+    finally:
         handle.inner_test = original
         function._hypothesis_internal_use_settings = before  # noqa: SLF001
-
-    item.addfinalizer(restore)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from commcheck.pytest_plugin.session import Worlds
 
 WORKLOAD = "pytest_item"
+THROUGH = "is through with the test"
 
 
 class OneRank:
@@ -73,6 +74,17 @@ class Ran:
         self.ended_by = ended_by
         self.ranks = [OneRank(r, case) for r in world.ranks]
         self.judgement: Judgement | None = None
+
+    @property
+    def skipped_at(self) -> tuple[str, int, str] | None:
+        """Where all ranks have skipped the test, and why."""
+        found = [
+            tuple(report["longrepr"])
+            for rank in self.ranks
+            for report in rank.reports
+            if report["outcome"] == "skipped" and isinstance(report["longrepr"], list | tuple)
+        ]
+        return found[0] if len(found) == len(self.ranks) else None
 
     def sections(self, *, everything: bool) -> list[tuple[str, str]]:
         """What the ranks printed, alike texts once. Logs come with the reports of ranks."""
@@ -119,23 +131,28 @@ def run(worlds: Worlds, spec: Spec, trial: Trial) -> Ran:
             heard[:] = [world]
             strikes.heard(world)
 
-        with worlds.launcher.start(plan) as world:
-            deadline = WORLD_DEADLINE if spec.deadline is None else spec.deadline
-            watch = Watch(
-                world,
-                facts,
-                lambda case: _decides(world, case, local=lab is None),
-                Terms(deadline=deadline),
-                lambda _: None,
-                told,
-            )
-            try:
-                case = watch.run()
-            except pytest.fail.Exception as error:  # pytest-timeout: the ranks are still there to be looked at
-                ended_by = str(error)
-                case = watch.stop(Ended.DEADLINE)
-            refuse_unplaced(case)
-            ran = Ran(trial, spec, world, case, ended_by)
+        ran = None
+        try:
+            with worlds.launcher.start(plan) as world:
+                deadline = WORLD_DEADLINE if spec.deadline is None else spec.deadline
+                watch = Watch(
+                    world,
+                    facts,
+                    lambda case: _decides(world, case, local=lab is None),
+                    Terms(deadline=deadline),
+                    lambda _: None,
+                    told,
+                )
+                try:
+                    case = watch.run()
+                except pytest.fail.Exception as error:  # pytest-timeout: the ranks are still there to be looked at
+                    ended_by = str(error)
+                    case = watch.stop(Ended.DEADLINE)
+                refuse_unplaced(case)
+                ran = Ran(trial, spec, world, case, ended_by)
+        finally:
+            if ran is None or ran.ended_by:
+                worlds.restart()  # it was interrupted, anywhere: the warm process may know of ranks that nobody else does
         if not all(r.complete for r in ran.ranks) or any(r.died for r in ran.ranks):
             # Of a stack the rules read the innermost frame, and that the test's own.
             told_stacks = {r.number: r.stack for r in ran.ranks}
@@ -170,7 +187,7 @@ def _doing(rank: RunningRank) -> str:
     for event in rank.events:
         match event:
             case journal.Began(phase=Phase.TEARDOWN):
-                open_calls.append("is through with the test")
+                open_calls.append(THROUGH)
             case journal.Issued(collective=collective) if collective.phase is Phase.STEADY:
                 open_calls.append(f"waits in {signature(collective)}, call {collective.index}")
             case journal.Noted(kind="call", text=text):

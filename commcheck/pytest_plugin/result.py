@@ -11,7 +11,7 @@ import pytest
 
 from commcheck.model.base import ranks_text
 from commcheck.model.trial import Warned
-from commcheck.pytest_plugin.failure import failed
+from commcheck.pytest_plugin.failure import LOST, failed
 from commcheck.pytest_plugin.ranks import OneRank, Ran
 
 
@@ -35,10 +35,16 @@ def settle(item: Any, ran: Ran) -> None:
 
 
 def _unexpected(rank: OneRank) -> bool:
-    """It died or failed in a way that no xfail mark foresees; one that has not come to its end is no verdict."""
-    return any(r["outcome"] == "failed" for r in rank.reports if not _unexpected_pass(r)) or (
-        rank.died and not rank.complete
-    )
+    """It died or failed in a way that no xfail mark foresees. One that has not come to its end is no verdict, and neither
+    is one that has lost another rank, which may have failed as foreseen."""
+    own = [r for r in rank.reports if r["outcome"] == "failed" and not _unexpected_pass(r) and not _lost(r)]
+    return bool(own) or (rank.died and not rank.complete)
+
+
+def _lost(report: dict[str, Any]) -> bool:
+    longrepr = report.get("longrepr")
+    crash = longrepr.get("reprcrash") if isinstance(longrepr, dict) else None
+    return bool(crash and LOST.search(crash["message"]))
 
 
 def _unexpected_pass(report: dict[str, Any]) -> bool:

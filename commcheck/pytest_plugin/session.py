@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -55,8 +56,8 @@ UNSET_OPTIONS: dict[str, Any] = {
     "xmlpath": None,
 }
 """Options of pytest and its plugins that choose tests, write files or start processes: all that has been done here."""
-LEFT_OUT = ("terminal", "pytest_cov")
-"""Plugins that the collecting process does without."""
+LEFT_OUT = ("terminal", "pytest_cov", "rerunfailures")
+"""Plugins that the collecting process does without: what they do is done here."""
 
 
 class Worlds:
@@ -90,10 +91,10 @@ class Worlds:
     def _what(self) -> Suite:
         config = self.config
         options = vars(config.option) | UNSET_OPTIONS
-        options["plugins"] = [*options.get("plugins", ()), *(f"no:{name}" for name in LEFT_OUT)]
         worker = getattr(config, "workerinput", {})
         return Suite(
             arguments=(
+                *(f"-pno:{name}" for name in LEFT_OUT),
                 *(f"--rootdir={config.rootpath}",),
                 *(("-c", str(config.inipath)) if config.inipath is not None else ()),
                 *self.paths,
@@ -113,6 +114,11 @@ class Worlds:
         """Of a world's hosts."""
         return self.facts if all(p.here for p in places) else api.host_facts(plan)
 
+    def restart(self) -> None:
+        """End the warm process, and all ranks with it; the next test gets another one."""
+        if self._launcher is not None:
+            self._launcher.close()
+
     def pytest_unconfigure(self) -> None:
         """End the warm process and the labs."""
         if self._launcher is not None:
@@ -122,6 +128,14 @@ class Worlds:
         self.labs.close()
 
     # -- one test
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Wait for the import of torch outside of the test's own time (this wrapper is around pytest-timeout's)."""
+        if item.nodeid in self.specs:
+            with suppress(CommcheckError):  # the test will say so
+                self.launcher.warm()
+        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: Any) -> None:
@@ -135,12 +149,12 @@ class Worlds:
         here = {*SHARED, *wanted.shared}
         for name in item.fixturenames:
             if name not in here:
-                item.funcargs[name] = None
+                item.funcargs[name] = given.NOT_HERE
         function = given.function_of(item)
         if function is None:
             item.runtest = partial(self.execute, item, wanted)
         else:
-            given.draw_here(item, function, partial(self.execute, item, wanted))
+            item.runtest = partial(given.draw_here, item, function, partial(self.execute, item, wanted))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Any:
@@ -156,6 +170,10 @@ class Worlds:
             ran = run(self, wanted, self._trial(item, wanted, drawn))
         except CommcheckError as error:
             pytest.fail(f"commcheck: {error}", pytrace=False)
+        if self.config.getoption("capture") == "no":
+            for rank in ran.ranks:
+                for text, stream in ((rank.out, sys.stdout), (rank.err, sys.stderr)):
+                    stream.writelines(f"[rank {rank.number}] {line}\n" for line in text.splitlines())
         settle(item, ran)
 
     def _trial(self, item: Any, wanted: Spec, drawn: dict[str, Any] | None) -> Trial:
@@ -185,7 +203,10 @@ class Worlds:
         if call.when == "call" and item.nodeid in self.specs:
             ran: Ran | None = getattr(item, "commcheck_ran", None)
             if ran is not None:
-                report.sections += ran.sections(everything=report.failed)
+                if report.skipped and ran.skipped_at is not None:
+                    report.longrepr = ran.skipped_at
+                if self.config.getoption("capture") != "no":
+                    report.sections += ran.sections(everything=report.failed)
         return report
 
 

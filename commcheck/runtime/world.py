@@ -249,10 +249,13 @@ class RunningWorld:
     def kill(self) -> None:
         """End all ranks and wait for their end. Evidence is to be taken before."""
         deadline = time.monotonic() + END_DEADLINE
-        for rank in self.alive:
-            rank.killed_by_us = True
-            self.signal(rank, signal.SIGKILL)
+        signalled: set[int] = set()
         while self.alive and time.monotonic() < deadline:
+            for rank in self.alive:  # one that was about to be forked has no pid yet
+                rank.killed_by_us = True
+                if rank.pid is not None and rank.plan.slot not in signalled:
+                    signalled.add(rank.plan.slot)
+                    self.signal(rank, signal.SIGKILL)
             self.pump(deadline)
         for _ in self._drained():
             pass
