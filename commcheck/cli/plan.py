@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help="the container image, for Kubernetes")
     parser.add_argument("--name", default="commcheck", help="of the job (default: commcheck)")
     parser.add_argument("--write", metavar="DIR", help="write the files there instead of printing them")
-    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="options for commcheck preflight, after --")
+    parser.add_argument(
+        "--options",
+        default="",
+        metavar="TEXT",
+        help="for commcheck preflight, as in --options='--backend gloo --timeout 60'",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             nodes=args.nodes,
             ranks_per_node=args.ranks_per_node,
             report_dir=args.report_dir,
-            options=tuple(args.options),
+            options=_options(args.options),
             master_port=args.master_port,
             hosts=tuple(args.host),
             image=args.image,
@@ -76,6 +81,15 @@ def run(args: argparse.Namespace) -> int:
         print(command)
     print(f"# afterwards: commcheck diagnose {args.report_dir}")
     return 0
+
+
+def _options(text: str) -> tuple[str, ...]:
+    import shlex
+
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"--options {text}: {error}") from error
 
 
 def _where() -> int:

@@ -36,7 +36,7 @@ def _names(part: str) -> list[str] | None:
     inside, bracket, after = rest.partition("]")
     tails = _names(after) if after else [""]
     numbers = [n for piece in inside.split(",") for n in _numbers(piece)]
-    if not bracket or tails is None or not numbers:
+    if not bracket or tails is None or not numbers or len(numbers) * len(tails) > _MOST:
         return None
     return [f"{before}{number}{tail}" for number in numbers for tail in tails]
 
