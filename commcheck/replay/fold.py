@@ -15,13 +15,14 @@ from commcheck.model.scenario import Scenario
 def chosen(known: Sequence[int], special: Iterable[int], size: int) -> tuple[int, ...]:
     """Which `size` of the `known` ranks stand for all, in their order: of the `special` ones as many as leave the others in the
     majority, then the others from the front. The first is always there: rank 0 has the store."""
-    own = [r for r in dict.fromkeys(special) if r in known]
     if size >= len(known):
         return tuple(known)
+    own = [r for r in dict.fromkeys(special) if r in known]
+    own.sort(key=lambda r: r != known[0])  # it is there in any case, and counts
     most = max(1, (size - 1) // 2) if size > 1 else 1
     kept = own[:most]
     rest = [r for r in known if r not in own]
-    if known and known[0] not in kept and size > len(kept):
+    if known[0] not in kept and size > len(kept):
         kept.append(known[0])
     kept += [r for r in (*rest, *own) if r not in kept][: size - len(kept)]
     return tuple(r for r in known if r in kept)

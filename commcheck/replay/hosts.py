@@ -17,22 +17,8 @@ from commcheck.model.topology import Network, Topology
 
 BASE_NAME = "ccnet"
 """How the interfaces of the lab are called before each gets the name that was recorded."""
-VIRTUAL = (
-    "docker",
-    "br-",
-    "virbr",
-    "cni",
-    "lxcbr",
-    "lxdbr",
-    "podman",
-    "veth",
-    "tunl",
-    "tailscale",
-    "wg",
-    "ib",
-    "dummy",
-)
-"""Beginnings of names of interfaces that lead to no other host by a common cable, or that a lab cannot make."""
+VIRTUAL = ("docker", "br-", "virbr", "cni", "lxcbr", "lxdbr", "podman", "veth", "tunl", "dummy")
+"""Beginnings of names of interfaces that lead to no other host by a common cable."""
 SMALL_SHM = 1 << 30
 """Bytes of /dev/shm below which a host gets one of that size: containers have 64 MiB; a lack of gigabytes stops no gloo."""
 
