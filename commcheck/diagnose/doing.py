@@ -18,17 +18,19 @@ _FUNCTIONS: tuple[tuple[tuple[Symptom, ...], str], ...] = (
     ),
     (
         (Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,),
-        r"_?save_(?:\w+_)?(?:checkpoint|model|weights|state|pretrained)\w*|_serialize_model|to_json|torch_save",
+        r"_?save_(?:\w+_)?(?:checkpoint|model|weights|state|pretrained)\w*|_?save|_serialize_model|to_json|torch_save",
     ),
     (
         (Symptom.PREP_DATA_LOADING_FAILURE, Symptom.PREP_OTHER),
         r"load_data(?:set)?|read_data_sets|_?download_and_prepare|maybe_download|prepare_data|_try_get_data|_next_data",
     ),
+    ((Symptom.PREP_OTHER,), r"do_open|urlopen|urlretrieve|https?_open|download_url"),
 )
 WORDS = (
-    ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in save_", ", in _save_",
+    ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in save", ", in _save",
     ", in _serialize_model", ", in to_json", ", in torch_save", ", in read_data_sets", ", in download_and", ", in _download_and",
-    ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _next_data",
+    ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _next_data", ", in do_open", ", in urlopen",
+    ", in urlretrieve", ", in http_open", ", in https_open", ", in download_url",
 )  # fmt: skip
 """One of these is in every frame that is looked for."""
 _SHOWN = 4096
@@ -45,10 +47,12 @@ def _frames() -> tuple[tuple[tuple[Symptom, ...], re.Pattern[str]], ...]:
     )
 
 
-def shown(lines: Sequence[LogLine], at: LogLine) -> tuple[Symptom, ...]:
-    """What a failure is whose line is `at`, by the last frame before it in the same log; nothing where none tells."""
+def shown(lines: Sequence[LogLine], at: LogLine | None = None) -> tuple[Symptom, ...]:
+    """What a failure is whose line is `at`, by the last frame before it in the same log; nothing where none tells.
+
+    Without a line, where a log ends before its exception does, by the last frame of all."""
     for line in reversed(lines):
-        if line.source == at.source and line.number < at.number:
+        if at is None or (line.source == at.source and line.number < at.number):
             for symptoms, pattern in _frames():
                 if pattern.search(line.text, 0, _SHOWN):
                     return symptoms

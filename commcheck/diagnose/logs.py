@@ -21,6 +21,7 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 
 _SCRIPT = "script-error"
+_DISK = "disk-full"
 _OF_SOFTWARE = frozenset({"library-missing", "version-mismatch"})
 _WATCHDOG = "watchdog caught collective operation timeout"
 _SUMMARIES = frozenset(
@@ -211,7 +212,7 @@ def unclassified(lines: Sequence[LogLine], stage: Stage | None, best: float) -> 
         return None
     unusual = _unusual(scan.troubles(lines))
     match = Match(
-        symptom=symptom_at(UNCLASSIFIED, stage),
+        symptom=symptom_at(UNCLASSIFIED, stage, doing.shown(lines)),
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),
@@ -240,7 +241,7 @@ def _shown(hits: Sequence[scan.Hit], lines: Sequence[LogLine]) -> tuple[Symptom,
     best = max(hits, key=lambda hit: hit.signature.weight)
     if best.cause in _OF_SOFTWARE and (symptoms := doing.installing(lines, best.line)):
         return symptoms
-    return best.signature.symptoms or (doing.shown(lines, best.line) if best.cause == _SCRIPT else ())
+    return best.signature.symptoms or (doing.shown(lines, best.line) if best.cause in (_SCRIPT, _DISK) else ())
 
 
 def _match(

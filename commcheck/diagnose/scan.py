@@ -82,12 +82,12 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
             "_sync_module_states", "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables",
             "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "load_checkpoint", "load_state_dict",
             "tokeniz", "seqnum=", "_ddp_init_helper", "_verify_model_across_ranks", "fsdp/_init_utils", "_sync_params_and_buffers",
-            "_broadcast_model", "accelerator.prepare(",
+            "_broadcast_model", "accelerator.prepare(", "_dist_broadcast_coalesced",
         ),
         (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
-            r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|accelerator\.prepare\("
+            r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|_dist_broadcast_coalesced|accelerator\.prepare\("
         ),
     ),
     (
@@ -99,7 +99,7 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
             "ibv_modify_qp",
         ),
         (
-            r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
+            r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore(?!\.cpp:\d+\] \[c10d\] (?:recv|send))|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
             r"|operation=(?:Connect|Setup|Init)\b|execute operation (?:Connect|Setup|Init)\b|\binit\.cc:\d+ -> \d|ibv_modify_qp"
         ),

@@ -155,7 +155,16 @@ SIGNATURES = table(
         "horovod: horovod/common/ops/nccl_operations.cc",
         "tensorflow.python.framework.errors_impl.UnknownError: ncclCommInitRank failed: unhandled system error",
         "ncclCommInitRank failed: invalid usage",
-        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.PREP_COMMUNICATION_ERROR),
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.PREP_COMMUNICATION_ERROR),
+    ),
+    Wording(
+        {"rank-missing": 0.56, "data-ports-dropped": 0.4},
+        r"check_time_out_for\('|\bwait_for_(?:initial_registration|task_to_task_address_updates|command_start)\(",
+        "check_time_out_for(' | wait_for_initial_registration( | wait_for_task_to_task_address_updates( | wait_for_command_start(",
+        "horovod: horovod/runner/common/service (the waiting as a traceback shows it, where the message behind it is cut off)",
+        "    driver.wait_for_initial_registration(settings.timeout)",
+        "waiting for registration",
+        symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
     ),
     Wording(
         {"device-fault": 0.7, "memory-exhausted": 0.3},

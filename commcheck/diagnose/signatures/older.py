@@ -1,6 +1,7 @@
 """Shorter and older wordings: PyTorch before its c10d sockets spoke in sentences, spawn, Slurm, CUDA's numbered errors."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 SIGNATURES = table(
     Wording(
@@ -187,5 +188,23 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc",
         "NCCL WARN socketStartConnect: Connect to 10.9.0.2<43210> failed : Software caused connection abort",
         "Connect to 10.9.0.2<43210> done",
+    ),
+    Wording(
+        {"rank-missing": 0.6, "port-dropped": 0.35},
+        r"RuntimeError: Wait timeout\s*$",
+        "error: wait timeout",
+        "pytorch: torch/lib/c10d/Store.cpp until 1.9, the file's and the hash's store",
+        "RuntimeError: Wait timeout",
+        "RuntimeError: Wait timeout was given",
+        symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
+    ),
+    Wording(
+        {"rank-duplicate": 0.85},
+        r"more than one node have assigned same rank",
+        "assigned same rank",
+        "pytorch: torch/lib/THD/process_group/General.cpp until 0.4",
+        "RuntimeError: more than one node have assigned same rank at /opt/pytorch/pytorch/torch/lib/THD/process_group/General.cpp:17",
+        "each node was assigned a rank",
+        symptoms=(Symptom.SETUP_FAILURE,),
     ),
 )

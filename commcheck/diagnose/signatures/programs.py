@@ -138,4 +138,13 @@ SIGNATURES = table(
         "loss: 0.2371",
         symptoms=(Symptom.PERF_NON_CONVERGENCE,),
     ),
+    Wording(
+        {"script-error": 0.66, "op-unsupported": 0.4},
+        r"\"?\w+\"? not implemented for '\w+'",
+        "not implemented for '",
+        "pytorch: aten/src/ATen/Dispatch.h (a type that an operation does not have on this device)",
+        "RuntimeError: \"div_cpu\" not implemented for 'Half'",
+        "not implemented for other types",
+        symptoms=(Symptom.TRAIN_NOT_IMPLEMENTED,),
+    ),
 )

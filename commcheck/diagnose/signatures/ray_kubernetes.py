@@ -97,4 +97,13 @@ SIGNATURES = table(
         "Master init: done",
         symptoms=(Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT),
     ),
+    Wording(
+        {"launcher-failure": 0.44, "rank-exited": 0.4},
+        r"CrashLoopBackOff",
+        "crashloopbackoff",
+        "kubernetes: a pod's state (it ended and ended again; why is in its log)",
+        "trainer-launcher-lv2fx   1/1   CrashLoopBackOff   2   1m",
+        "trainer-launcher-lv2fx   1/1   Running   0   1m",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
 )

@@ -79,8 +79,8 @@ RULE = Rule(
             weight=0.8,
         ),
         Signature(
-            pattern="no such container|ImagePullBackOff|CrashLoopBackOff|CreateContainerConfigError|FailedScheduling",
-            literal="no such container | imagepullbackoff | crashloopbackoff | createcontainer | failedscheduling",
+            pattern="no such container|ImagePullBackOff|CreateContainerConfigError|FailedScheduling",
+            literal="no such container | imagepullbackoff | createcontainer | failedscheduling",
             source="kubernetes: pod events",
             positive="Warning  FailedScheduling  pod/trainer-3  0/8 nodes are available: insufficient nvidia.com/gpu.",
             negative="pod scheduled",

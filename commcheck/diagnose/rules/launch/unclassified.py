@@ -23,6 +23,13 @@ RULE = Rule(
     code="CC000",
     title="It failed in a way that no known signature describes",
     stage=Stage.TRAINING,
-    symptoms=(Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE, Symptom.PREP_OTHER),
+    symptoms=(
+        Symptom.TRAIN_OTHER_FAILURE,
+        Symptom.SETUP_FAILURE,
+        Symptom.PREP_OTHER,
+        Symptom.PREP_MODEL_LOADING_FAILURE,
+        Symptom.PREP_DATA_LOADING_FAILURE,
+        Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,
+    ),
     fixes=(),
 )

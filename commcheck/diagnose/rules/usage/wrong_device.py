@@ -78,6 +78,7 @@ RULE = Rule(
             positive="RuntimeError: Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cuda:1!",
             negative="all tensors are on the same device",
             weight=0.6,
+            symptoms=(Symptom.TRAIN_DEVICE_ERROR,),
         ),
     ),
     explains=PEERS_SEE,
