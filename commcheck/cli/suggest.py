@@ -1,7 +1,8 @@
 """Find the settings that work here: the smallest environment that forms the world on these hosts, proven by running it.
 
 First nothing is set; what fails, and why, says what is tried next. Each setting of the answer was taken away once, and the
-world then failed. Exit codes: 0 settings were found (or none are needed), 1 nothing forms, 3 that could not be judged."""
+world then failed. On several hosts, start it in place of your script, once per rank, with a --report-dir DIR that all ranks
+see. Exit codes: 0 settings were found (or none are needed), 1 nothing forms, 3 that could not be judged."""
 
 from __future__ import annotations
 
@@ -11,13 +12,17 @@ import sys
 
 from commcheck.cli.options import gpu_count, namespace, of_rank
 from commcheck.cli.output import check_output, exit_code, text_width
+from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
 from commcheck.model.plan import Place
 
 TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
-    from commcheck.suggest.model import Suggestion
+    from collections.abc import Mapping
+
+    from commcheck.suggest.model import Cluster, Suggestion
+    from commcheck.suggest.trials import Run
 
 FORMS = ("shell", "slurm", "torchrun", "kubernetes", "dockerfile")
 BACKENDS = ("auto", "gloo", "nccl")
@@ -36,6 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--max-worlds", type=int, metavar="N", help="worlds that may be tried (default: 40)")
     how.add_argument("--max-seconds", type=float, metavar="S", help="after which no world is begun (default: 90)")
+    how.add_argument("--local", action="store_true", help="start worlds here although a launcher's variables are set")
+    how.add_argument(
+        "--report-dir",
+        metavar="DIR",
+        help="a directory that all ranks of a launcher see: they meet there, and clean up",
+    )
+    how.add_argument(
+        "--join-deadline", type=float, metavar="S", help="how long they wait for each other at first (default: 60)"
+    )
     out = parser.add_argument_group("output")
     out.add_argument(
         "--for",
@@ -52,28 +66,75 @@ def run(args: argparse.Namespace) -> int:
     """Search, print, and return the exit code."""
     check_output(args)
     size, backend = _world(args)
-    from commcheck.cli.progress import Progress
+    from commcheck.cli.preflight import joins
+
+    progress = Progress(quiet=args.quiet)
+    if joins(os.environ) and not args.local:
+        return _joined(args, progress)
     from commcheck.runtime.launcher import Launcher
-    from commcheck.suggest.answer import answer
     from commcheck.suggest.environment import split
     from commcheck.suggest.survey import survey
-    from commcheck.suggest.trials import Budget, forked
+    from commcheck.suggest.trials import forked
 
     base, given = split(os.environ)
-    usual = Budget()
-    budget = Budget(worlds=args.max_worlds or usual.worlds, seconds=args.max_seconds or usual.seconds)
-    progress = Progress(quiet=args.quiet)
     places = _places(args, size)
     with Launcher(base) as launcher:
-        launcher.begin()
+        progress.say("importing torch")
+        launcher.warm()  # before anything is looked at: a busy host finds names late
         progress.say(f"looking at {len(places)} host(s)")
         cluster = survey(places, size=size, backend=backend, base=base)
-        progress.say("importing torch")
-        launcher.warm()
-        found = answer(
-            cluster, forked(launcher), budget=budget, given=given, gpus=gpu_count(os.environ), progress=progress.say
-        )
+        found = _answer(args, cluster, forked(launcher), given, progress)
+    _write(args, _text(args, found))
+    return exit_code(found.verdict)
+
+
+def _answer(
+    args: argparse.Namespace, cluster: Cluster, run: Run, given: Mapping[str, str], progress: Progress
+) -> Suggestion:
+    from commcheck.suggest.answer import answer
+    from commcheck.suggest.trials import Budget
+
+    usual = Budget()
+    budget = Budget(worlds=args.max_worlds or usual.worlds, seconds=args.max_seconds or usual.seconds)
+    gpus = gpu_count(os.environ)
+    found = answer(cluster, run, budget=budget, given=given, gpus=gpus, progress=progress.say)
     progress.done()
+    return found
+
+
+def _joined(args: argparse.Namespace, progress: Progress) -> int:
+    """As the one process of a rank that somebody's launcher has made. Rank 0's searches and prints, the others do their
+    part; all return the same exit code. Raises UsageError and LaunchError."""
+    from commcheck.engines.detecting import completed
+    from commcheck.runtime.launcher import Launcher
+    from commcheck.suggest.environment import split
+    from commcheck.suggest.joined import Joint, Part
+    from commcheck.suggest.meeting import MEETING_DEADLINE, Meeting
+    from commcheck.suggest.survey import survey
+
+    environ = dict(os.environ) | completed(os.environ)[0]
+    rank, size = environ.get("RANK", ""), environ.get("WORLD_SIZE", "")
+    if not rank.isdigit() or not size.isdigit() or int(rank) >= int(size):
+        raise UsageError(f"RANK={rank} and WORLD_SIZE={size} name no rank of a world; --local starts a world here")
+    if args.report_dir is None:
+        raise UsageError(
+            "RANK or WORLD_SIZE is set, so the ranks are this launcher's: give --report-dir DIR, where they meet, or --local"
+        )
+    base, given = split(environ)
+    _, backend = _world(args)
+    deadline = args.join_deadline or MEETING_DEADLINE
+    with Launcher(base) as launcher:
+        launcher.begin()
+        with Meeting(args.report_dir, int(rank), int(size), deadline=deadline) as meeting:
+            progress.say("importing torch")
+            launcher.warm()  # before anything is looked at: a busy host finds names late
+            if meeting.me.rank != 0:
+                return meeting.jobs(Part(meeting, launcher).do)
+            joint = Joint(meeting, launcher)
+            progress.say(f"looking at {len(joint.places)} host(s)")
+            cluster = survey(joint.places, size=int(size), backend=backend, base=base, ask=joint.ask)
+            found = _answer(args, cluster, joint.run, given, progress)
+            meeting.code = exit_code(found.verdict)
     _write(args, _text(args, found))
     return exit_code(found.verdict)
 
@@ -85,7 +146,7 @@ def _world(args: argparse.Namespace) -> tuple[int, str]:
     gpus = gpu_count(os.environ)
     size = gpus or 2 if args.world_size is None else args.world_size
     check_size(size)
-    for name in ("max_worlds", "max_seconds"):
+    for name in ("max_worlds", "max_seconds", "join_deadline"):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be more than 0")

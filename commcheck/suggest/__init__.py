@@ -10,6 +10,8 @@ environment which of a shell's variables the worlds are tried with (pure)
 advice      what is said of NCCL where no world with it can be tried (pure)
 survey      the facts of all hosts, and which ports are free and let through (effects)
 trials      worlds, watched and judged (effects)
+meeting     processes of a launcher's ranks, each on its host, and the directory where they meet (effects)
+joined      worlds of these (effects)
 answer      the whole
 text        the answer for a reader
 forms/      the answer for a shell, Slurm, torchrun, Kubernetes, a Dockerfile: one file each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -19,9 +19,22 @@ ASKING_HOSTS = 4
 follow try all."""
 
 
-def survey(places: Sequence[Place], *, size: int, backend: str, base: Mapping[str, str]) -> Cluster:
-    """Look at every place. Raises LaunchError for one that cannot be entered."""
-    first = _facts({p: Request(parent=0, facts=True, names=(p.host,)) for p in places})
+Ask = Callable[[Mapping[Place, Request]], dict[Place, Answer]]
+"""How hosts are looked at."""
+
+
+def from_here(requests: Mapping[Place, Request]) -> dict[Place, Answer]:
+    """Look at places of this machine. Raises LaunchError for one that cannot be entered."""
+    with Asking({p: r for p, r in requests.items() if not p.here}) as asking:
+        here = {p: look(replace(r, place=p)) for p, r in requests.items() if p.here}
+        return here | asking.answers()
+
+
+def survey(
+    places: Sequence[Place], *, size: int, backend: str, base: Mapping[str, str], ask: Ask = from_here
+) -> Cluster:
+    """Look at every place."""
+    first = _facts(ask, {p: Request(parent=0, facts=True, names=(p.host,)) for p in places})
     names = tuple(dict.fromkeys(f.hostname for f in first.values() if f.hostname))
     ports = port_candidates(tuple(first.values()))
     requests = {p: Request(parent=0, facts=True, names=names, listening_on=ports) for p in places}
@@ -32,7 +45,7 @@ def survey(places: Sequence[Place], *, size: int, backend: str, base: Mapping[st
         targets = tuple(Target(rank=places.index(main), address=address, port=p, kind="port") for p in ports)
         for asker in [p for p in places if p is not main][:ASKING_HOSTS]:
             requests[asker] = replace(requests[asker], targets=(*requests[asker].targets, *targets))
-    answers = _asked(requests)
+    answers = ask(requests)
     return Cluster(
         hosts=tuple(_with_listeners(first[p], answers[p]) for p in places),
         places=tuple(places),
@@ -43,14 +56,8 @@ def survey(places: Sequence[Place], *, size: int, backend: str, base: Mapping[st
     )
 
 
-def _asked(requests: Mapping[Place, Request]) -> dict[Place, Answer]:
-    with Asking({p: r for p, r in requests.items() if not p.here}) as asking:
-        here = {p: look(replace(r, place=p)) for p, r in requests.items() if p.here}
-        return here | asking.answers()
-
-
-def _facts(requests: Mapping[Place, Request]) -> dict[Place, HostFacts]:
-    answers = _asked(requests)
+def _facts(ask: Ask, requests: Mapping[Place, Request]) -> dict[Place, HostFacts]:
+    answers = ask(requests)
     return {
         p: answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",))
         for p in requests

@@ -231,3 +231,43 @@ def test_the_command_says_that_nothing_is_needed_and_what_of_the_shell_does_harm
         "GLOO_SOCKET_IFNAME": False,
         "TORCH_GLOO_LAZY_INIT": True,
     }
+
+
+def started(lab, folder, *arguments, per_host=1, absent=()):
+    """One command per rank, as a launcher starts them; exit code, output and errors of each."""
+    running = []
+    size = per_host * len(lab)
+    for rank in (r for r in range(size) if r not in absent):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MASTER_", "RES_"))}
+        env |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank % per_host)}
+        argv = [sys.executable, "-m", "commcheck", "suggest", "--report-dir", str(folder), *arguments]
+        running.append(lab[rank // per_host].popen(argv, env=env))
+    ended = [(p, *p.communicate(timeout=100)) for p in running]
+    return [(p.returncode, out.decode(), err.decode()) for p, out, err in ended]
+
+
+@pytest.mark.parametrize("per_host", [1, 2])
+def test_ranks_of_a_launcher_find_the_settings_together(tmp_path, per_host):
+    with Lab() as lab, ExitStack() as stack:
+        renamed(lab)
+        stack.enter_context(OWN_NAMES(lab))
+        first, *others = started(lab, tmp_path, "--format", "json", per_host=per_host)
+    assert [code for code, _, _ in (first, *others)] == [0] * (2 * per_host), first[2]
+    assert [out for _, out, _ in others] == [""] * len(others)
+    found = json.loads(first[1])
+    told = {s["name"]: s["values"] for s in found["settings"]}
+    assert told == {
+        "GLOO_SOCKET_IFNAME": {"h0": "eth0", "h1": "ens3"},
+        "MASTER_ADDR": {"h0": "h0", "h1": "h1"},
+    }
+    assert {r["setting"]: r["cause"] for r in found["removals"]}.keys() == told.keys()
+    assert {h: len(ranks) for h, ranks in found["ranks"].items()} == {"h0": per_host, "h1": per_host}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rank_that_does_not_come_is_named_and_nothing_is_said_of_the_settings(tmp_path):
+    with Lab() as lab:
+        ((code, out, err),) = started(lab, tmp_path, "--join-deadline", "1", absent=(1,))
+    assert (code, out) == (3, "")
+    assert "no process of rank 1 came to" in err
+    assert list(tmp_path.iterdir()) == []
