@@ -104,6 +104,17 @@ class Space(Value, frozen=True):
             config = _changed(config, change)
         return config
 
+    def cut(self, choices: Mapping[str, Iterable[str]]) -> Space:
+        """Only these choices of these parameters, by name; other parameters stay as they are. The base's stay in any case."""
+        keep = {name: set(wanted) for name, wanted in choices.items()}
+        made = (
+            replace(p, choices=tuple(c for n, c in enumerate(p.choices) if not n or c.name in keep[p.name]))
+            if p.name in keep
+            else p
+            for p in self.parameters
+        )
+        return replace(self, parameters=tuple(made))
+
     def narrowed(self, names: Iterable[str]) -> Space:
         """Only these parameters, in the order of the space. Raises UsageError for a name that is not there."""
         wanted = set(names)
