@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from commcheck import __version__
 from commcheck.diagnose.match import Judgement
-from commcheck.diagnose.timeline import first_rank, timeline
 from commcheck.model.case import Case, Origin, RankRecord
-from commcheck.model.diagnosis import SCHEMA, Connection, PairRow, Placed, PublishedRow, RankPhase, Report, WorldReport
+from commcheck.model.diagnosis import (
+    SCHEMA,
+    Connection,
+    Diagnosis,
+    Moment,
+    PairRow,
+    Placed,
+    PublishedRow,
+    RankPhase,
+    Report,
+    WorldReport,
+)
 
 PROOF_ROWS = 256
 """Connections that a report lists; a world of 64 ranks has thousands, and their number says enough."""
@@ -22,7 +32,7 @@ def report(
     notes: tuple[str, ...] = (),
 ) -> Report:
     """The report of one case. `seconds`: how long the whole command took so far."""
-    moments = timeline(case, judgement.diagnoses)
+    moments, first = _when(case, judgement.diagnoses)
     return Report(
         schema=SCHEMA,
         verdict=judgement.verdict,
@@ -36,9 +46,19 @@ def report(
         replay=replay,
         seconds=round(seconds, 3),
         notes=notes,
-        first=first_rank(moments),
+        first=first,
         timeline=moments,
     )
+
+
+def _when(case: Case, diagnoses: tuple[Diagnosis, ...]) -> tuple[tuple[Moment, ...], Moment | None]:
+    """The time-line of a log, and who failed first. The reader of logs is not loaded for any other case."""
+    if case.origin is not Origin.LOG:
+        return (), None
+    from commcheck.diagnose.timeline import first_rank, timeline
+
+    moments = timeline(case, diagnoses)
+    return moments, first_rank(moments)
 
 
 def versions(case: Case) -> dict[str, str]:
