@@ -101,10 +101,12 @@ SIGNATURES = table(
         r"[Mm]issing key in checkpoint state_dict|CheckpointException|loaded state dict (?:has a different number of|contains a parameter group that)"
         r"|write\(\): fd \d+ failed with|RuntimeError: File \S+ cannot be opened|unexpected pos \d+ vs \d+"
         r"|PytorchStreamReader failed|UnpicklingError: |Invalid magic number; corrupt file|unexpected EOF, expected \d+ more bytes"
-        r"|Weights only load failed|SafetensorError|Error while deserializing header",
+        r"|Weights only load failed|SafetensorError|Error while deserializing header|storage has wrong (?:byte )?size: expected"
+        r"|can only be (?:used|called) when parameters are flatten and sharded|An unexpected key, .{1,200}, exists\. FQN is",
         "missing key in checkpoint | checkpointexception | loaded state dict has a | loaded state dict contains | write(): fd"
         " | cannot be opened | unexpected pos | pytorchstreamreader failed | unpicklingerror: | invalid magic number"
-        " | unexpected eof, expected | weights only load failed | safetensorerror | while deserializing header",
+        " | unexpected eof, expected | weights only load failed | safetensorerror | while deserializing header | storage has wrong"
+        " | when parameters are flatten | an unexpected key, ",
         "pytorch: torch/distributed/checkpoint, torch/optim, torch/csrc/serialization.cpp, caffe2/serialize, torch/serialization.py; safetensors",
         "RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory",
         "the zip archive was read",
@@ -114,9 +116,9 @@ SIGNATURES = table(
         {"script-error": 0.62},
         r"Can't load (?:tokenizer|the model|the configuration|feature extractor) |does not appear to have a file named"
         r"|is not a local folder and is not a valid model identifier|Unrecognized (?:model in|configuration class)"
-        r"|Cannot copy out of meta tensor; no data|Must flatten tensors with uniform|HFValidationError",
+        r"|Cannot copy out of meta tensor; no data|(?:Must flatten tensors with|FlatParameter` requires) uniform|Cannot flatten integer dtype tensors|HFValidationError",
         "can't load t | can't load f | appear to have a file named | is not a valid model identifier | unrecognized model in"
-        " | unrecognized configuration class | out of meta tensor | must flatten tensors | hfvalidationerror",
+        " | unrecognized configuration class | out of meta tensor | must flatten tensors | flatparameter` requires | cannot flatten integer | hfvalidationerror",
         "transformers: src/transformers/utils/hub.py; pytorch: torch/distributed/fsdp/_flat_param.py",
         "ValueError: Must flatten tensors with uniform dtype but got torch.bfloat16 and torch.float32",
         "the tensors are flat",

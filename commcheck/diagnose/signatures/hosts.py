@@ -102,9 +102,9 @@ SIGNATURES = table(
     ),
     Wording(
         {"memlock-limit": 0.88, "transport-unavailable": 0.3},
-        r"(?:ibv_reg_mr\w*|ibv_create_(?:cq|qp|srq)|ibv_reg_dmabuf_mr)\b.{0,80}Cannot allocate memory",
+        r"(?:ibv_reg_mr\w*|ibv_create_(?:cq|qp|srq)|ibv_reg_dmabuf_mr|fi_mr_reg\w*|Unable to register memory)\b.{0,80}Cannot allocate memory",
         "cannot allocate memory",
-        "nccl: src/misc/ibvwrap.cc (the kernel refuses to lock more memory)",
+        "nccl: src/misc/ibvwrap.cc; aws-ofi-nccl; libfabric (the kernel refuses to lock more memory)",
         "trainer-a:41:77 [0] misc/ibvwrap.cc:278 NCCL WARN Call to ibv_reg_mr failed with error Cannot allocate memory",
         "OSError: [Errno 12] Cannot allocate memory",
     ),

@@ -181,8 +181,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-crashed": 0.76},
-        r"EXIT STRING: (?:Aborted|Segmentation fault|Floating point exception|Bus error|Illegal instruction|Trace/breakpoint trap)\b"
-        r"|EXIT CODE: (?:13[24569])\b|KILLED BY SIGNAL: (?:4|6|7|8|11) \(",
+        r"EXIT STRING: (?:Aborted|Segmentation fault|Floating point exception|Illegal instruction|Trace/breakpoint trap)\b"
+        r"|EXIT CODE: (?:13[2469])\b|KILLED BY SIGNAL: (?:4|6|8|11) \(",
         "exit string: | exit code: 13 | killed by signal: ",
         "MPICH and Intel MPI: hydra (139 is 128 and the signal's number)",
         "YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Segmentation fault (signal 11)",

@@ -58,9 +58,10 @@ SIGNATURES = table(
     Wording(
         {"transport-unavailable": 0.6},
         r"NCCL WARN (?:Error : ring \d+ does not|Failed to find reverse path|XML (?:Parse|Mismatch|Import|Export)|KV Convert to|Add \w+ (?:\w+ )?error : could not find"
-        r"|GetXmlFromCpu|ncclTopo\w+ ?:? (?:could not|too many|parent)|Could not find (?:id|gpu rank|net id|node of type|rev link))",
+        r"|GetXmlFromCpu|ncclTopo\w+ ?:? (?:could not|too many|parent)|Error : too many XML (?:sub)?nodes"
+        r"|Could not find (?:id|gpu rank|net id|NET with id|node of type|rev link))",
         "error : ring | reverse path | nccl warn xml | kv convert to | error : could not find | getxmlfromcpu | nccltopo"
-        " | could not find id | could not find gpu rank | could not find net id | could not find node | could not find rev",
+        " | could not find id | could not find gpu rank | could not find net id | could not find net with id | too many xml | could not find node | could not find rev",
         _TOPO + " (the hardware is described in a way that NCCL does not understand)",
         _AT + "graph/topo.cc:120 NCCL WARN Could not find rev link for 0/1 -> 0/2",
         "topology found",
@@ -269,8 +270,8 @@ SIGNATURES = table(
         "the right type",
     ),
     Wording(
-        {"address-family-mismatch": 0.65},
-        r"(?<!NCCL INFO )Net : [Uu]nsupported (?:address family type|IP family)|connecting to address \S+ with family \d+ is neither AF_INET",
+        {"address-family-mismatch": 0.65, "interface-missing": 0.5, "version-mismatch": 0.3},
+        r"(?<!NCCL INFO )Net : [Uu]nsupported (?:address family type|IP family)|connecting to address \S* with family \d+ is neither AF_INET",
         "net : unsupported | is neither af_inet",
         "nccl: src/misc/socket.cc",
         _AT + "NCCL WARN Net : unsupported IP family",

@@ -255,6 +255,7 @@ SIGNATURES = table(
         "pytorch: torch/distributed/elastic; openmpi, MPICH",
         "mpirun noticed that process rank 3 with PID 4711 on node trainer-b exited on signal 9 (Killed).",
         "exited on signal 11 (Segmentation fault).",
+        symptoms=_MEMORY,
     ),
     Wording(
         {"rank-crashed": 0.82, "version-mismatch": 0.3},
@@ -279,6 +280,7 @@ SIGNATURES = table(
         "shells and container run times: 128 + SIGKILL",
         "command terminated with exit code 137",
         "command terminated with exit code 3",
+        symptoms=_MEMORY,
     ),
     Wording(
         {"shm-too-small": 0.6, "rank-crashed": 0.45},

@@ -177,6 +177,14 @@ SIGNATURES = table(
         "recvValue succeeded",
     ),
     Wording(
+        {"port-refused": 0.45, "rank-missing": 0.45, "port-dropped": 0.35},
+        r"Cannot connect to (?:remove|remote) server tcp://\S+ Wait to retry|Warning! Interface: \S+ IP address not available for interface",
+        "cannot connect to remo | warning! interface: ",
+        "dgl: src/rpc/tensorpipe/tp_communicator.cc (sic: remove)",
+        "[09:20:29] /opt/dgl/src/rpc/tensorpipe/tp_communicator.cc:46: Cannot connect to remove server tcp://10.9.0.4:2333. Wait to retry",
+        "Machine (0) client (3) connect to server successfuly!",
+    ),
+    Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.35, "rank-killed": 0.3},
         r"Failed to (?:recv, got|send, sent) 0 bytes\. Connection was likely closed",
         "0 bytes. connection was likely closed",

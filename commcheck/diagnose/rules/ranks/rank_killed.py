@@ -47,6 +47,7 @@ RULE = Rule(
         Symptom.PREP_COMMUNICATION_ERROR,
         Symptom.TRAIN_OTHER_FAILURE,
         Symptom.PREP_DATA_LOADING_FAILURE,
+        Symptom.TRAIN_OUT_OF_MEMORY,
     ),
     fixes=((FixPattern.MEMORY_OR_CORE_SETTING, ADVICE),),
     match=match,
