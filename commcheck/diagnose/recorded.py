@@ -88,11 +88,12 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
     elif held and groups:
         calls = _current(groups, held)
         stuck = True
+    named = {g.name: spans(g.members) for g in groups}
     return Case(
         origin=Origin.LOG,
         world=World(size=max(len(expected), len(by_rank)), backend=_backend(dumps)),
         ranks=tuple(
-            _record(slot, by_rank[rank], calls.get(rank), chosen, groups) for slot, rank in enumerate(sorted(by_rank))
+            _record(slot, by_rank[rank], calls.get(rank), chosen, named) for slot, rank in enumerate(sorted(by_rank))
         ),
         complete=False,
         ended=Ended.STALLED if stuck else Ended.NOT_RUN,
@@ -149,10 +150,9 @@ def _current(groups: list[_Group], held: dict[int, str]) -> dict[int, tuple[Call
 
 
 def _record(
-    slot: int, dump: Dump, calls: tuple[Call, ...] | None, chosen: _Group | None, groups: list[_Group]
+    slot: int, dump: Dump, calls: tuple[Call, ...] | None, chosen: _Group | None, members: dict[str, str]
 ) -> RankRecord:
     """A rank with the calls that are compared. One outside the group has none, and no phase: it is not judged."""
-    members = {g.name: g.members for g in groups}
     waits = chosen is None or dump.rank in chosen.waiting
     last = len(calls) - 1 if calls else 0
     issued = tuple(
@@ -161,7 +161,7 @@ def _record(
             op=c.op,
             shape=(c.elements,),
             dtype=c.dtype,
-            group=spans(members.get(c.group, ())),
+            group=members.get(c.group, spans(())),
             phase=Phase.STEADY,
             done=not (waits and position == last),
         )

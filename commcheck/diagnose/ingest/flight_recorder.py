@@ -14,6 +14,7 @@ What may not be here: files; `pickle`; judgement about causes, which the rules m
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -51,7 +52,7 @@ _OWN_SIZES = ("all_to_all", "_v", "coalesced", "send", "recv", "split")
 class Call(Value, frozen=True):
     """A collective in a dump. `seq` counts from 1 within its group; `elements` is what the ranks must agree in, 0 where
     they need not; `ended`: it has come back, in whatever way; `created` in seconds since the epoch; `frames`: where it
-    was called, the innermost first; empty in JSON."""
+    was called, the innermost first, of a rank's newest call alone; empty in JSON."""
 
     seq: int
     op: str
@@ -94,12 +95,16 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
         raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
     calls = []
     whole = ""
+    newest: object = None
     for entry in _list(value.get("entries")):
         call = call_of(entry)
         if call is not None:
+            newest = entry
             calls.append(call)
             if isinstance(entry, dict) and is_whole(entry):
                 whole = call.group
+    if isinstance(newest, dict):  # of thousands of calls, the stacks would take most of the time and memory
+        calls[-1] = msgspec.structs.replace(calls[-1], frames=_frames(newest.get("frames")))
     return Dump(rank=found, source=name, calls=tuple(calls), groups=_groups(value.get("pg_config")), whole=whole)
 
 
@@ -178,15 +183,14 @@ def call_of(entry: object) -> Call | None:
     state = entry.get("state")
     return Call(
         seq=_int(entry.get("collective_seq_id", entry.get("seq_id"))),
-        op=OPS.get(op, op),
+        op=sys.intern(OPS.get(op, op)),  # a thousand dumps name the same few
         elements=0 if own else elements_in(entry.get(sizes)),
-        dtype=DTYPES.get(kind, kind.lower()),
-        group=label,
+        dtype=sys.intern(DTYPES.get(kind, kind.lower())),
+        group=sys.intern(label),
         ended=state == "completed" or (backend == "gloo" and entry.get("retired") is True),
-        backend=backend,
+        backend=sys.intern(backend),
         created=_int(entry.get("time_created_ns")) / 1e9,
         timeout=_int(entry.get("timeout_ms")) / 1e3,
-        frames=_frames(entry.get("frames")),
     )
 
 
