@@ -4,6 +4,11 @@ import fcntl
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: tests of time measure it, and say so.
+settings.register_profile("commcheck", deadline=None)
+settings.load_profile("commcheck")
 
 
 @pytest.fixture(scope="session")
