@@ -13,6 +13,11 @@ from commcheck.cli.output import add_output_arguments, emit, exit_code
 from commcheck.errors import UsageError
 from commcheck.model.case import Case, Origin
 
+TYPE_CHECKING = False  # as in commcheck.cli.main
+
+if TYPE_CHECKING:
+    from commcheck.diagnose.match import Judgement
+
 _LAUNCHER = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 
 
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge, static_rules
 
-    judgement = judge(case, static_rules())
+    judgement = with_foreseen(case, judge(case, static_rules()))
     done = report(
         case,
         judgement,
@@ -45,6 +50,28 @@ def run(args: argparse.Namespace) -> int:
     )
     emit(done, args)
     return exit_code(done.verdict)
+
+
+def with_foreseen(case: Case, judgement: "Judgement") -> "Judgement":
+    """The judgement, with what the world that this process is to join must meet, where no rule has said it.
+
+    A plain shell, without a word of gloo or of other ranks, is not asked: it would cost every start of lint."""
+    if not any(name.startswith(("GLOO_", "TORCH_GLOO_", "WORLD_SIZE")) for name in case.environment):
+        return judgement
+    from msgspec.structs import replace
+
+    from commcheck.diagnose.match import FLAGGED, order, rules
+    from commcheck.model.diagnosis import Verdict
+    from commcheck.predict.own import match_of, predicted
+
+    found = predicted(case.environment, case.hosts[0])
+    if found is None or found[0].cause in {d.cause for d in judgement.diagnoses}:
+        return judgement
+    rule = next(r for r in rules() if r.cause == found[0].cause)
+    added = order(((rule, match_of(*found, rule)),), case)
+    verdict = Verdict.UNHEALTHY if found[1] >= FLAGGED else judgement.verdict
+    ranked = sorted((*judgement.diagnoses, *added), key=lambda d: -d.confidence)
+    return replace(judgement, verdict=verdict, diagnoses=tuple(ranked))
 
 
 def settings(

@@ -33,7 +33,7 @@ def offers(facts: HostFacts, rank: RankPlan) -> tuple[str, ...] | Prediction:
     for name in named.split(","):
         found = interface(facts, name)
         if found is None:
-            why = f"{facts.host or 'the host'} has no interface {name!r}"
+            why = f"there is no interface {name!r} on {facts.host or 'this host'}"
             return fails("interface-missing", Symptom.SETUP_FAILURE, why, (rank.slot,))
         if not found.addresses:
             why = f"{name} has no address"

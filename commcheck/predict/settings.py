@@ -106,7 +106,7 @@ def transport(ranks: Ranks) -> Prediction | None:
         if value == "TCP_TLS" and environment_of(rank, f"{TLS}PKEY"):
             return unknown("whether keys and certificates fit is not looked at")
         if value not in {"TCP", "LINUX"}:
-            why = f"gloo makes no {value!r} device in a Linux build without more"
+            why = f"PyTorch's builds for Linux have no gloo transport {value!r} (TCP alone, spelt so)"
             return fails("transport-unavailable", Symptom.SETUP_FAILURE, why, (rank.slot,))
     return None
 

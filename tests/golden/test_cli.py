@@ -209,3 +209,17 @@ def test_an_interrupt_is_one_line_and_130() -> None:
 def test_output_that_the_terminal_cannot_encode() -> None:
     done = broken("print('\\u4e16\\udc80'); return 0", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, "\\u4e16\\udc80\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        (["GLOO_SOCKET_IFNAME=lo,nope0"], "interface-missing"),
+        (["GLOO_DEVICE_TRANSPORT=UV"], "transport-unavailable"),
+        (["GLOO_SOCKET_IFNAME=lo", "WORLD_SIZE=4", "LOCAL_WORLD_SIZE=2"], "interface-loopback"),
+    ],
+)
+def test_lint_says_what_a_world_would_meet(changes, cause):
+    done = run("lint", "--format", "json", *(f"--env={change}" for change in changes))
+    assert done.returncode == 1
+    assert cause in {d["cause"] for d in json.loads(done.stdout)["diagnoses"]}

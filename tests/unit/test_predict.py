@@ -9,6 +9,7 @@ from commcheck.model.case import Address, HostFacts, Interface, Listener, NameLo
 from commcheck.model.plan import Place
 from commcheck.planner import local_plan
 from commcheck.predict.model import Outlook, predict
+from commcheck.predict.own import predicted
 
 FORMS, FAILS, UNKNOWN, SLOW = Outlook.FORMS, Outlook.FAILS, Outlook.UNKNOWN, Outlook.SLOW
 
@@ -166,3 +167,26 @@ def test_it_always_answers_and_says_why(data):
     assert found.reason
     assert (found.cause != "") >= (found.outlook is FAILS)
     assert predict(plan, TWO) == found
+
+
+@pytest.mark.parametrize(
+    ("environment", "cause", "sure"),
+    [
+        ({"GLOO_SOCKET_IFNAME": "eth0,nope0"}, "interface-missing", True),
+        ({"GLOO_DEVICE_TRANSPORT": "tcp"}, "transport-unavailable", True),
+        ({"GLOO_SOCKET_IFNAME": "lo", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, "interface-loopback", True),
+        ({"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}, "host-resolves-to-loopback", False),
+    ],
+)
+def test_one_process_alone_tells_some_of_it(environment, cause, sure):
+    found = predicted(environment, host(0, own="127.0.1.1"))
+    assert found is not None
+    assert (found[0].cause, found[1] >= 0.5) == (cause, sure)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"GLOO_SOCKET_IFNAME": "lo"}, {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, {"GLOO_DEVICE_TRANSPORT": "TCP"}],
+)
+def test_one_process_alone_is_not_called_wrong_without_need(environment):
+    assert predicted(environment, host(0, own="127.0.1.1")) is None
