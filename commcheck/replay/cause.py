@@ -29,6 +29,8 @@ AT_CABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "mtu-mismatch": ("mtu", {"mtu": 1400}),
 }
 """By cause: the fault at the interface that carries data. How much was lost, or how slow it was, is not what is made."""
+AT_THE_STORE = {"stale-store": "old-store", "port-in-use": "listener", "wrong-service-on-port": "listener"}
+"""By cause: what listens on the store's port before it, on the hosts of its ranks."""
 AT_RANKS = {
     "rank-killed": "kill",
     "rank-oom-killed": "kill",
@@ -50,7 +52,7 @@ class Made(Value, frozen=True):
 
 def can_be_made(cause: str) -> bool:
     """There is a fault that makes this cause."""
-    return cause in {*AT_HOSTS, *AT_CABLES, *AT_RANKS, "one-way-blocked", "partition"}
+    return cause in {*AT_HOSTS, *AT_CABLES, *AT_THE_STORE, *AT_RANKS, "one-way-blocked", "partition"}
 
 
 def with_cause(plan: Plan, case: Case, found: Diagnosis | None, hosts: tuple[str, ...]) -> Made:
@@ -86,9 +88,12 @@ def _at_hosts(plan: Plan, case: Case, found: Diagnosis, hosts: tuple[str, ...]) 
     if not numbers:
         return None
     fault: FaultSpec | None = None
-    if found.cause in AT_HOSTS and case.world is not None and case.world.master_port is not None:
+    port = case.world.master_port if case.world is not None else None
+    if found.cause in AT_HOSTS and port is not None:
         kind, ports = AT_HOSTS[found.cause]
-        fault = _spec(kind, hosts=numbers, ports=ports.format(port=case.world.master_port))
+        fault = _spec(kind, hosts=numbers, ports=ports.format(port=port))
+    elif found.cause in AT_THE_STORE and port is not None:
+        fault = _spec(AT_THE_STORE[found.cause], hosts=numbers[:1], port=port)
     elif found.cause in AT_CABLES:
         kind, more = AT_CABLES[found.cause]
         interface = _carrying(case, hosts[numbers[0]])

@@ -12,18 +12,15 @@ from commcheck.model.plan import Plan, RankPlan
 from commcheck.model.scenario import Scenario
 
 
-def chosen(known: Sequence[int], special: Iterable[int], size: int) -> tuple[int, ...]:
+def chosen(known: Sequence[int], special: Iterable[int], size: int, *, beside: Sequence[int] = ()) -> tuple[int, ...]:
     """Which `size` of the `known` ranks stand for all, in their order: of the `special` ones as many as leave the others in the
-    majority, then the others from the front. The first is always there: rank 0 has the store."""
+    majority, then those of `beside`, then the others from the front."""
     if size >= len(known):
         return tuple(known)
     own = [r for r in dict.fromkeys(special) if r in known]
-    own.sort(key=lambda r: r != known[0])  # it is there in any case, and counts
-    most = max(1, (size - 1) // 2) if size > 1 else 1
-    kept = own[:most]
-    rest = [r for r in known if r not in own]
-    if known[0] not in kept and size > len(kept):
-        kept.append(known[0])
+    own.sort(key=lambda r: r not in beside)
+    kept = own[: max(1, (size - 1) // 2)]
+    rest = [r for r in dict.fromkeys((*beside, *known)) if r in known and r not in own]
     kept += [r for r in (*rest, *own) if r not in kept][: size - len(kept)]
     return tuple(r for r in known if r in kept)
 
@@ -38,7 +35,9 @@ def resized(plan: Plan, culprits: Iterable[int], size: int) -> tuple[Plan, str]:
     if size > plan.size:
         return _grown(plan, tuple(culprits), size)
     named = {_claimed(r): r for r in reversed(ranks)}
-    kept = chosen([r.slot for r in ranks], [named[c].slot for c in culprits if c in named], size)
+    slots = [r.slot for r in ranks]
+    # Rank 0 has the store.
+    kept = chosen(slots, [named[c].slot for c in culprits if c in named], size, beside=slots[:1])
     by_slot = {r.slot: r for r in ranks}
     made = tuple(_renumbered(by_slot[slot], number, plan.size, size) for number, slot in enumerate(kept))
     moved = [f"rank {new} is rank {_claimed(by_slot[old])} of then" for new, old in enumerate(kept) if new != old]

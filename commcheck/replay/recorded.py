@@ -87,7 +87,7 @@ def play(bundle: Bundle, size: int | None, *, command: tuple[str, ...], say: Say
     many = len(whole.parts)
     if size is not None and size > many:
         raise UsageError(f"--world-size {size}: the recording has {many} ranks, and no others can be made up")
-    kept = chosen(range(many), _special(bundle.case, whole), size or min(many, RANKS))
+    kept = _kept(bundle.case, whole, size or min(many, RANKS))
     played = folded(whole, kept)
     say(f"playing {sum(len(p.calls) for p in played.parts)} calls on {len(kept)} of {many} ranks")
     begin = time.monotonic()
@@ -113,16 +113,18 @@ def play(bundle: Bundle, size: int | None, *, command: tuple[str, ...], say: Say
     )
 
 
-def _special(case: Case, whole: Script) -> tuple[int, ...]:
-    """The ranks that must be there: who differs, then some of the group in which the trouble is, then one of each kind."""
+def _kept(case: Case, whole: Script, size: int) -> tuple[int, ...]:
+    """The ranks that are played: who differs, beside others of the group in which the trouble is; where nothing is wrong, one
+    of each kind of rank that there are few of."""
+    ranks = range(len(whole.parts))
     found = difference(case)
-    guilty = found.guilty if found is not None else behind(case)
-    kinds: dict[tuple[object, ...], int] = {}
+    guilty = [r.name for r in (found.guilty if found is not None else behind(case))]
+    if guilty:
+        return chosen(ranks, guilty, size, beside=[r.name for r in case.ranks if r.collectives])
+    kinds: dict[tuple[object, ...], list[int]] = {}
     for part in whole.parts:
-        kinds.setdefault(tuple((c.op, c.dtype, c.size, c.label) for c in part.calls), part.rank)
-    lone = [r for r in kinds.values() if r != 0] if len(kinds) * 2 < len(whole.parts) else []
-    group = [r.name for r in case.ranks if r.collectives and r not in guilty] if guilty else []
-    return tuple(dict.fromkeys((*(r.name for r in guilty), *(lone if not guilty else group[:1]))))
+        kinds.setdefault(tuple((c.op, c.dtype, c.size, c.label) for c in part.calls), []).append(part.rank)
+    return chosen(ranks, [own[0] for own in kinds.values() if len(own) * 2 < len(ranks)], size)
 
 
 def _notes(played: Script, kept: tuple[int, ...], many: int) -> list[str]:

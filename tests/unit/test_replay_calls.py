@@ -147,9 +147,14 @@ def test_no_call_is_larger_than_the_bound(sizes, ranks):
     assert all((c.size - len(sizes)) * ranks * WIDEST <= LARGEST_BYTES for p in made.parts for c in p.calls)
 
 
-@given(st.integers(1, 40), st.lists(st.integers(0, 39), max_size=10), st.integers(1, 40))
-def test_who_differs_is_chosen_and_stays_a_minority(many, special, size):
-    kept = chosen(range(many), special, size)
+@given(
+    st.integers(1, 40),
+    st.lists(st.integers(0, 39), max_size=10),
+    st.integers(1, 40),
+    st.lists(st.integers(0, 39), max_size=5),
+)
+def test_who_differs_is_chosen_and_stays_a_minority(many, special, size, beside):
+    kept = chosen(range(many), special, size, beside=beside)
     real = {s for s in special if s < many}
     assert len(kept) == min(size, many)
     assert list(kept) == sorted(set(kept))

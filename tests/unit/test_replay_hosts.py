@@ -188,6 +188,7 @@ CASE = Case(
     [
         (found("port-dropped", 0), "drop", {"hosts": (0,), "ports": "29511"}),
         (found("data-ports-refused", 1), "reject", {"hosts": (1,), "ports": "!= 29511"}),
+        (found("stale-store", 0), "old-store", {"hosts": (0,), "port": 29511}),
         (found("link-lossy", 1), "loss", {"hosts": (1,), "interface": "ens5"}),
         (found("partition", 1), "partition", {"groups": ((1,), (0,))}),
     ],

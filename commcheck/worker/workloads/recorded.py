@@ -37,7 +37,8 @@ NATIVE = frozenset(("float32", "float64", "float16", "bfloat16", "int64", "int32
 def train(ctx: RankContext) -> None:
     """Issue all calls, then wait for each; stay until all ranks are through."""
     script = decode(ctx.given)
-    made = [dist.new_group(list(members)) for members in script.groups]
+    # A group of which nobody is played is not made, on any rank.
+    made = [dist.new_group(list(members)) if members else None for members in script.groups]
     waiting: list[Any] = []
     between_two: list[Callable[[], None]] = []
     for call in script.parts[ctx.rank].calls:
