@@ -38,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--netns", action="append", default=[], metavar="R:NAME", help="rank R runs in that network namespace"
     )
+    world.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="timeout of store and collectives that the job sets (torch's own: 1800)",
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--max-worlds", type=int, metavar="N", help="worlds that may be tried (default: 40)")
     how.add_argument("--max-seconds", type=float, metavar="S", help="after which no world is begun (default: 90)")
@@ -82,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         progress.say("importing torch")
         launcher.warm()  # before anything is looked at: a busy host finds names late
         progress.say(f"looking at {len(places)} host(s)")
-        cluster = survey(places, size=size, backend=backend, base=base)
+        cluster = survey(places, size=size, backend=backend, base=base, timeout=args.timeout)
         found = _answer(args, cluster, forked(launcher), given, progress)
     _write(args, _text(args, found))
     return exit_code(found.verdict)
@@ -132,7 +138,9 @@ def _joined(args: argparse.Namespace, progress: Progress) -> int:
                 return meeting.jobs(Part(meeting, launcher).do)
             joint = Joint(meeting, launcher)
             progress.say(f"looking at {len(joint.places)} host(s)")
-            cluster = survey(joint.places, size=int(size), backend=backend, base=base, ask=joint.ask)
+            cluster = survey(
+                joint.places, size=int(size), backend=backend, base=base, timeout=args.timeout, ask=joint.ask
+            )
             found = _answer(args, cluster, joint.run, given, progress)
             meeting.code = exit_code(found.verdict)
     _write(args, _text(args, found))
@@ -146,7 +154,7 @@ def _world(args: argparse.Namespace) -> tuple[int, str]:
     gpus = gpu_count(os.environ)
     size = gpus or 2 if args.world_size is None else args.world_size
     check_size(size)
-    for name in ("max_worlds", "max_seconds", "join_deadline"):
+    for name in ("max_worlds", "max_seconds", "join_deadline", "timeout"):
         value = getattr(args, name)
         if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: must be more than 0")

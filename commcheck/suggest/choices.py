@@ -10,7 +10,7 @@ from commcheck.model.phase import Phase
 from commcheck.model.plan import Plan
 from commcheck.planner import local_plan
 from commcheck.predict.addresses import resolved
-from commcheck.suggest.model import DEFAULT_ADDR, DEFAULT_PORT, Candidate, Cluster, Order, Setting
+from commcheck.suggest.model import DEFAULT_ADDR, DEFAULT_PORT, TIMEOUT, Candidate, Cluster, Order, Setting
 from commcheck.suggest.networks import Network, networks
 
 LOWEST_PORT = 1024
@@ -18,6 +18,8 @@ LOWEST_PORT = 1024
 HIGHEST_PORT = 65535
 IMPATIENT = "timeout:1 attempts:1"
 """resolv.conf(5): the least that a resolver can be told to wait."""
+TIMEOUTS = (30.0, 300.0, 1800.0)
+"""Seconds of a timeout in place of a shorter one; the last is torch's own."""
 AFTER_STORE = frozenset({Phase.PROBE, Phase.GROUP, Phase.FIRST_COLLECTIVE, Phase.VERIFY, Phase.STEADY})
 
 
@@ -41,6 +43,7 @@ def knobs(cluster: Cluster) -> tuple[Knob, ...]:
         Knob(name=_variable(cluster), choices=tuple(_interfaces(cluster, ways)), bears_on=AFTER_STORE, asked=one),
         Knob(name="MASTER_PORT", choices=tuple(_ports(cluster)), bears_on=frozenset(), asked=True),
         Knob(name="RES_OPTIONS", choices=(_resolver(cluster.hosts),), bears_on=frozenset(), asked=True),
+        *([_patience(cluster)] if cluster.timeout is not None else []),
     )
 
 
@@ -94,6 +97,20 @@ def _resolver(hosts: Sequence[HostFacts]) -> Setting:
     )
 
 
+def _patience(cluster: Cluster) -> Knob:
+    """A longer timeout than the job's."""
+    longer = tuple(
+        Setting(
+            name=TIMEOUT,
+            values=dict.fromkeys(cluster.names, f"{seconds:g}"),
+            why=f"the job's own timeout of {cluster.timeout:g} s is shorter than what the world takes to form here",
+        )
+        for seconds in TIMEOUTS
+        if seconds > (cluster.timeout or 0)
+    )
+    return Knob(name=TIMEOUT, choices=longer, bears_on=frozenset(), asked=True)
+
+
 def port_candidates(hosts: Sequence[HostFacts]) -> tuple[int, ...]:
     """Ports for a store: the default, then farther and farther from it, so that a few attempts lead out of any range that is
     blocked. None is root's, nor, where there are others, one that the kernel gives to outgoing connections."""
@@ -114,9 +131,11 @@ def world_plan(cluster: Cluster, candidate: Candidate, order: Order, extra: dict
     where = [cluster.host_of(rank, order) for rank in range(cluster.size)]
     own = {}
     for rank, host in enumerate(where):
-        told = {s.name: s.value(host, order[0]) for s in candidate}
+        told = {s.name: s.value(host, order[0]) for s in candidate if s.name != TIMEOUT}
         own[rank] = {**(extra or {}), **{name: value for name, value in told.items() if value is not None}}
+    longer = next((s.value(order[0], order[0]) for s in candidate if s.name == TIMEOUT), None)
     return local_plan(
+        store_seconds=cluster.timeout if longer is None else float(longer),
         size=cluster.size,
         base=cluster.base,
         backend=cluster.backend,

@@ -49,7 +49,11 @@ class Part:
     def _run(self, folder: Path, job: RunRank) -> None:
         base = self._launcher.environment
         rank = RankPlan(
-            slot=0, environment=base | job.environment, place=Place(host=job.facts.host), backend=job.backend
+            slot=0,
+            environment=base | job.environment,
+            place=Place(host=job.facts.host),
+            backend=job.backend,
+            store_seconds=job.store_seconds,
         )
         plan = Plan(size=job.size, backend=job.backend, ranks=(rank,), base_environment=base)
         writer = Writer(str(folder), rank.environment["RANK"])
@@ -114,7 +118,11 @@ class Joint:
             told = {k: v for k, v in rank.environment.items() if cluster.base.get(k) != v}
             host = rank.place.host
             work[free[host].pop(0)] = RunRank(
-                environment=told, facts=facts[host], size=cluster.size, backend=cluster.backend
+                environment=told,
+                facts=facts[host],
+                size=cluster.size,
+                backend=cluster.backend,
+                store_seconds=rank.store_seconds,
             )
         number = self._do(work)
         return self._collected(self._meeting.trial(number), cluster)

@@ -65,6 +65,7 @@ class RunRank(Value, frozen=True, tag="run"):
     facts: HostFacts
     size: int
     backend: str
+    store_seconds: float | None
 
 
 class Leave(Value, frozen=True, tag="leave"):

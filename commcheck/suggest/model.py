@@ -13,6 +13,10 @@ DEFAULT_ADDR, DEFAULT_PORT = "127.0.0.1", 29500
 """What torchrun tells its ranks when nobody tells it."""
 
 
+TIMEOUT = "timeout"
+"""The one setting that is no variable: what the program gives to init_process_group, in seconds."""
+
+
 class Setting(Value, frozen=True):
     """A variable and its values by host; a host that is not named does without.
 
@@ -38,7 +42,7 @@ Order = tuple[str, ...]
 class Cluster(Value, frozen=True):
     """The hosts that the world is to run on. `base`: what every rank has in its environment besides the settings.
 
-    `ports`: for MASTER_PORT, the best first."""
+    `ports`: for MASTER_PORT, the best first. `timeout`: of store and collectives, where the job sets one."""
 
     hosts: tuple[HostFacts, ...]
     places: tuple[Place, ...]
@@ -46,6 +50,7 @@ class Cluster(Value, frozen=True):
     backend: str = "gloo"
     base: dict[str, str] = {}
     ports: tuple[int, ...] = ()
+    timeout: float | None = None
 
     @property
     def names(self) -> Order:
@@ -160,6 +165,6 @@ class Suggestion(Value, frozen=True):
         return (*self.settings, *self.advice)
 
     def environment(self, host: str) -> dict[str, str]:
-        """What is to be set on a host."""
-        told = {s.name: s.value(host, self.main) for s in self.all_settings}
+        """The variables that are to be set on a host."""
+        told = {s.name: s.value(host, self.main) for s in self.all_settings if s.name != TIMEOUT}
         return {name: value for name, value in told.items() if value is not None}

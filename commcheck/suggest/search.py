@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
+from commcheck.diagnose.match import DECIDED
 from commcheck.model.phase import PHASES, Phase
 from commcheck.predict.addresses import resolved
 from commcheck.predict.model import Outlook, Prediction
@@ -142,9 +143,9 @@ class _Search:
     def _trial(self, candidate: Candidate, order: Order) -> Generator[Ask, Trial | None, Trial]:
         key = (_key(candidate), order)
         if key not in self._tried:
-            trial = yield candidate, order
-            if trial is None:
-                raise _Spent
+            trial = yield from self._asked(candidate, order)
+            if unsure(trial):
+                trial = yield from self._asked(candidate, order)
             self._tried[key] = trial
             reached = PHASES.index(trial.phase) if trial.phase is not None else -1
             # Ranks on several hosts that were told nothing fail for that alone.
@@ -154,6 +155,12 @@ class _Search:
             if not trial.formed and (self._nearest is None or rank > self._nearest[0]):
                 self._nearest = rank, candidate, trial
         return self._tried[key]
+
+    def _asked(self, candidate: Candidate, order: Order) -> Generator[Ask, Trial | None, Trial]:
+        trial = yield candidate, order
+        if trial is None:
+            raise _Spent
+        return trial
 
     # -- what to try next
 
@@ -262,6 +269,11 @@ def _removal(setting: Setting, failed: Trial, order: Order, *, luck: bool) -> Re
         order=order,
         luck=luck,
     )
+
+
+def unsure(trial: Trial) -> bool:
+    """It failed, and nothing says surely why: that may have been chance, and is tried again."""
+    return not trial.formed and (trial.diagnosis is None or trial.diagnosis.confidence < DECIDED)
 
 
 def same_failure(cluster: Cluster, done: Candidate, trial: Trial, candidate: Candidate) -> bool:

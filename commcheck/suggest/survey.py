@@ -31,9 +31,15 @@ def from_here(requests: Mapping[Place, Request]) -> dict[Place, Answer]:
 
 
 def survey(
-    places: Sequence[Place], *, size: int, backend: str, base: Mapping[str, str], ask: Ask = from_here
+    places: Sequence[Place],
+    *,
+    size: int,
+    backend: str,
+    base: Mapping[str, str],
+    timeout: float | None = None,
+    ask: Ask = from_here,
 ) -> Cluster:
-    """Look at every place."""
+    """Look at every place. `timeout`: the job's own."""
     first = _facts(ask, {p: Request(parent=0, facts=True, names=(p.host,)) for p in places})
     names = tuple(dict.fromkeys(f.hostname for f in first.values() if f.hostname))
     ports = port_candidates(tuple(first.values()))
@@ -53,6 +59,7 @@ def survey(
         backend=backend,
         base=dict(base),
         ports=_in_order(ports, answers),
+        timeout=timeout,
     )
 
 

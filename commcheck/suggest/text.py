@@ -11,7 +11,7 @@ from commcheck.registry import exported
 from commcheck.report.clean import one_line, wrap
 from commcheck.report.to_text import render as render_report
 from commcheck.suggest.form import Form
-from commcheck.suggest.model import DEFAULT_ADDR, DEFAULT_PORT, Leftover, Setting, Suggestion
+from commcheck.suggest.model import DEFAULT_ADDR, DEFAULT_PORT, TIMEOUT, Leftover, Setting, Suggestion
 
 LABEL = 10
 HOSTS_SHOWN = 8
@@ -46,6 +46,8 @@ def _page(found: Suggestion, width: int) -> Iterator[str]:
         yield ""
         yield setting.name
         yield from _row("value", _values(found, setting), width)
+        if setting.name == TIMEOUT:
+            yield from _row("where", "init_process_group(timeout=datetime.timedelta(seconds=...))", width)
         yield from _row("why", setting.why, width)
         if setting in found.advice:
             yield from _row("not tried", found.not_tried, width)

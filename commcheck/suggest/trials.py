@@ -15,7 +15,7 @@ from commcheck.predict.model import Prediction, predict
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.suggest.choices import knobs, world_plan
-from commcheck.suggest.model import Candidate, Cluster, Found, Leftover, Order, Setting, Trial
+from commcheck.suggest.model import TIMEOUT, Candidate, Cluster, Found, Leftover, Order, Setting, Trial
 from commcheck.suggest.search import search
 
 TRIAL_DEADLINE = 20.0
@@ -24,7 +24,7 @@ question that a name server is slow to answer."""
 OFFERED = frozenset({"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RES_OPTIONS", "GLOO_SOCKET_IFNAME"})
 """Variables that are taken over from a fix as they are. Others of a launcher's (RANK, WORLD_SIZE) are no choice here, and
 the address and port of rank 0 are chosen for every order of the hosts."""
-ARGUMENTS = {"master-addr": "MASTER_ADDR", "master-port": "MASTER_PORT"}
+ARGUMENTS = {"master-addr": "MASTER_ADDR", "master-port": "MASTER_PORT", "timeout": TIMEOUT}
 
 Run = Callable[[Cluster, Candidate, Order, Mapping[str, str]], Case]
 """What starts a world and gives all evidence about it."""

@@ -9,13 +9,18 @@ from contextlib import ExitStack
 
 import pytest
 from faulty import made
+from msgspec.structs import replace
 
+from commcheck import api
 from commcheck.lab import Lab
 from commcheck.model.case import Ended
 from commcheck.model.diagnosis import Verdict
+from commcheck.model.plan import FaultAt
 from commcheck.model.topology import Network, Topology
 from commcheck.runtime.launcher import Launcher
+from commcheck.runtime.watch import Terms
 from commcheck.suggest.answer import answer
+from commcheck.suggest.choices import world_plan
 from commcheck.suggest.survey import survey
 from commcheck.suggest.text import form_named, render
 from commcheck.suggest.trials import Budget, forked
@@ -160,6 +165,22 @@ def test_what_works_by_luck_of_the_order_alone_is_kept_and_said_to_be(launcher):
     assert "by luck: with rank 0 on h1 it fails" in " ".join(
         render(found, form_named("shell"), commented=False).split()
     )
+
+
+def test_a_timeout_of_the_job_that_is_too_short_here_is_made_longer(launcher):
+    def last_is_late(cluster, candidate, order, extra):
+        plan = world_plan(cluster, candidate, order, dict(extra))
+        *others, last = plan.ranks
+        late = replace(last, faults=(FaultAt(name="late", phase="store", argument="1.6"),))
+        plan = replace(plan, ranks=(*others, late))
+        return api.observe(plan, launcher, cluster.hosts, Terms(), lambda _: None)
+
+    with Lab() as lab:
+        found = answer(survey(lab.places, size=2, backend="gloo", base=BASE, timeout=0.4), last_is_late)
+    assert {s.name: s.value("h1", "h0") for s in found.settings} == {"MASTER_ADDR": "h0", "timeout": "30"}
+    assert {r.setting: r.cause for r in found.removals}["timeout"] == "store-timeout-too-short"
+    assert form_named("shell").render(found) == "export MASTER_ADDR=h0\n"
+    assert "init_process_group(timeout=" in render(found, form_named("shell"), commented=True)
 
 
 def test_where_no_setting_helps_the_nearest_try_is_diagnosed(launcher):

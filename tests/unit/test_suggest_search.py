@@ -2,6 +2,7 @@
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from commcheck.model.case import Address, HostFacts, Interface, NameLookup, Route
 from commcheck.model.diagnosis import Diagnosis, Role, Verdict
@@ -217,6 +218,19 @@ def test_what_is_predicted_to_fail_is_tried_at_last():
     asked, found = drive(made_up(dict.fromkeys(NAMES, 1)), lambda *_: bad(), foreseen=lambda c, _: bool(c))
     assert len(asked) == 1 + DOUBTED
     assert found.failed is not None
+
+
+def test_a_failure_that_nothing_explains_is_tried_again_before_it_is_believed():
+    """A busy machine's one bad world must not make a setting out of nothing."""
+    tried = []
+
+    def world(candidate, order):
+        tried.append(candidate)
+        return replace(bad(), diagnosis=None) if len(tried) == 1 else GOOD
+
+    _, found = drive(made_up({"MASTER_ADDR": 2}), world)
+    assert found.settings == ()
+    assert tried == [(), (), ()]  # again, and in the other order
 
 
 # --- what the facts offer
