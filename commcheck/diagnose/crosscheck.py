@@ -3,6 +3,7 @@
 What may not be here: I/O. Each comparison is a function of the lines and gives findings with a modest confidence.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,9 +14,10 @@ from commcheck.model.taxonomy import Symptom
 # A line that a comparison reads contains one of these; the pre-pass keeps such lines.
 WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "num_workers = 1", "world_size=1", "world_size: 1",
          "world_size = 1", "world size: 1", "world size 1", "size: 1, rank", "rank: 0, size: 1", "rank = 0, size = 1", "rank 0, size 1", "rank 0 / size 1", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
-         "nccl version ", "net/plugin", "plugin path")  # fmt: skip
+         "nccl version ", "net/plugin", "plugin path", " busid ")  # fmt: skip
 
 
+_NUMBERS = Lazy(r"\d+")
 _HOST = Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
 
 
@@ -46,7 +48,9 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     size = 0
     for line in lines:
         if match := _MEMBER.re.search(line.text, 0, 400) or _INIT.re.search(line.text, 0, 400):
-            said.setdefault(int(match["rank"]), []).append(line)
+            before = said.setdefault(int(match["rank"]), [])
+            if all(_head(line, match) == _head(other) for other in before):  # one process may log it in two forms
+                before.append(line)
             size = max(size, int(match.groupdict().get("size") or 0))
     repeated = [rank for rank, where in said.items() if len(where) > 1]
     if not said or len(repeated) < len(said) or (size and len(said) >= size) or (not size and set(said) != {0}):
@@ -54,6 +58,12 @@ def announced_twice(lines: Sequence[LogLine]) -> list[Finding]:
     evidence = tuple(where[i] for rank, where in sorted(said.items()) for i in range(2))[:6]
     ranks = tuple(sorted(repeated))
     return [Finding("rank-duplicate", 0.62, evidence, ranks), Finding("launcher-mismatch", 0.6, evidence, ranks)]
+
+
+def _head(line: LogLine, match: re.Match[str] | None = None) -> str:
+    """What a logger writes before its message, without its numbers."""
+    match = match or _MEMBER.re.search(line.text, 0, 400) or _INIT.re.search(line.text, 0, 400)
+    return _NUMBERS.re.sub("", line.text[: match.start()]) if match else ""
 
 
 _REGISTERED = Lazy(r"All distributed processes registered")
@@ -173,6 +183,25 @@ def libraries_differ(lines: Sequence[LogLine]) -> list[Finding]:
     return found
 
 
+_CARD = Lazy(
+    r"^(?:\[[^\]]{1,60}\] ?)?(?:<std\w{3}>:)?(?P<host>[\w.-]+):(?P<pid>\d+):\d+ \[\d+\] .{0,120}\brank (?P<rank>\d+) nranks (?P<size>\d+) .{0,60}"
+    r"\bbusId (?P<card>\w+)(?: commId (?P<group>0x\w+))?"
+)
+
+
+def cards_shared(lines: Sequence[LogLine]) -> list[Finding]:
+    """Two processes of one host take part in the same communicator with the same card."""
+    seen: dict[tuple[str, ...], dict[str, LogLine]] = {}
+    for line in lines:
+        if match := _CARD.re.search(line.text, 0, 400):
+            key = (match["host"], match["card"], match["size"], match["group"] or "")
+            seen.setdefault(key, {}).setdefault(match["rank"] + " " + match["pid"], line)
+    for said in seen.values():
+        if len({one.split()[0] for one in said}) > 1 and len({one.split()[1] for one in said}) > 1:
+            return [Finding("device-shared-by-ranks", 0.72, tuple(said.values())[:6])]
+    return []
+
+
 _COMPARISONS: tuple[Callable[[Sequence[LogLine]], list[Finding]], ...] = (
     announced_twice,
     announced_in_part,
@@ -180,4 +209,5 @@ _COMPARISONS: tuple[Callable[[Sequence[LogLine]], list[Finding]], ...] = (
     timeouts_differ,
     fingerprints_differ,
     libraries_differ,
+    cards_shared,
 )

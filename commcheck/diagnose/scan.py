@@ -82,12 +82,13 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
             "_sync_module_states", "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables",
             "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "load_checkpoint", "load_state_dict",
             "tokeniz", "seqnum=", "_ddp_init_helper", "_verify_model_across_ranks", "fsdp/_init_utils", "_sync_params_and_buffers",
-            "_broadcast_model", "accelerator.prepare(", "_dist_broadcast_coalesced",
+            "_broadcast_model", "accelerator.prepare(", "_dist_broadcast_coalesced", "parallel/distributed.py",
         ),
         (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
-            r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|_dist_broadcast_coalesced|accelerator\.prepare\("
+            r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|accelerator\.prepare\("
+            r"|_dist_broadcast_coalesced|parallel/distributed\.py\", line \d+, in __init__"
         ),
     ),
     (

@@ -260,6 +260,42 @@ LOGS: tuple[tuple[Symptom, str, str], ...] = (
         "teardown-noise",
         "Epoch 3: loss 0.1\ntraining done\nterminate called without an active exception",
     ),
+    (
+        Symptom.PREP_DEVICE_ERROR,
+        "device-shared-by-ranks",
+        (
+            "node-1:2870757:2870757 [0] NCCL INFO comm 0x560c6a8aafd0 rank 0 nranks 2 cudaDev 0 busId 86000 - Abort COMPLETE\n"
+            "node-1:2870756:2870756 [0] NCCL INFO comm 0x55592676f080 rank 1 nranks 2 cudaDev 0 busId 86000 - Abort COMPLETE\n"
+            'Traceback (most recent call last):\n  File "/x/torch/nn/parallel/distributed.py", line 655, in __init__'
+        ),
+    ),
+    (
+        Symptom.SETUP_FAILURE,
+        "data-ports-refused",
+        (
+            "going to try init_process_group: tcp://node-1:10638\n"
+            "[W tensorpipe_agent.cpp:641] RPC agent for Test0 encountered error when sending outgoing request #0 to Test1:"
+            " ECONNREFUSED: connection refused"
+        ),
+    ),
+    (
+        Symptom.TRAIN_SEGMENTATION_FAULT,
+        "rank-crashed",
+        "=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES\n=   PID 4774 RUNNING AT node-1\n=   EXIT CODE: 139",
+    ),
+    (
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        "rank-killed",
+        "ERROR 07-04 23:23:23 multiproc_worker_utils.py:120] Worker VllmWorkerProcess pid 3283517 died, exit code: -15.",
+    ),
+    (
+        Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,
+        "unclassified",
+        (
+            'Traceback (most recent call last):\n  File "/x/keras/engine/topology.py", line 2573, in save\n'
+            '    save_model(self, filepath, overwrite)\n  File "/x/keras/models.py", line 111, in save_model'
+        ),
+    ),
 )
 
 HEALTHY = (
@@ -272,6 +308,18 @@ HEALTHY = (
     "WARNING:tensorflow:AUTO sharding policy will apply DATA sharding policy as it failed to apply FILE sharding policy because of the following reason: Found an unshardable source dataset: name: TensorSliceDataset/_2",
     "Another transport will be used instead, although this may result in\nlower performance.\nEpoch 1 step 10 loss 0.3",
     "gcc -pthread -shared -c test_nccl.cc -o test_nccl.o\ncc1plus: warning: command line option '-Wstrict-prototypes' is valid for C/ObjC but not for C++",
+    (
+        "INFO: Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/2\n"
+        "INFO:728989:25-04-04 11:05:23 [lightning.fabric] Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/2"
+    ),
+    (
+        "n1:41:41 [0] NCCL INFO comm 0x1 rank 0 nranks 2 cudaDev 0 nvmlDev 0 busId 86000 commId 0xa1 - Init COMPLETE\n"
+        "n1:42:42 [0] NCCL INFO comm 0x2 rank 1 nranks 2 cudaDev 0 nvmlDev 0 busId 86000 commId 0xb2 - Init COMPLETE"
+    ),
+    (
+        "n1:41:41 [0] NCCL INFO comm 0x1 rank 0 nranks 2 cudaDev 0 busId 86000 - Init COMPLETE\n"
+        "n2:41:41 [0] NCCL INFO comm 0x2 rank 1 nranks 2 cudaDev 0 busId 86000 - Init COMPLETE"
+    ),
 )
 
 
