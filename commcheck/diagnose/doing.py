@@ -14,7 +14,10 @@ from commcheck.model.taxonomy import Symptom
 _FUNCTIONS: tuple[tuple[tuple[Symptom, ...], str], ...] = (
     (
         (Symptom.PREP_MODEL_LOADING_FAILURE, Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING),
-        r"_?(?:load|restore|resume)_(?:\w+_)?(?:checkpoint|model|weights|state_dict|state)\w*|from_pretrained|restore|load_from_checkpoint",
+        (
+            r"_?(?:load|restore|resume)_(?:\w+_)?(?:checkpoint|model|weights|state_dict|state)\w*|from_pretrained|restore|load_from_checkpoint"
+            r"|_sync_params_and_buffers|_sync_module_states|_ddp_init_helper|_init_param_handle\w*|_validate_tensors_to_flatten"
+        ),
     ),
     (
         (Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,),
@@ -27,7 +30,7 @@ _FUNCTIONS: tuple[tuple[tuple[Symptom, ...], str], ...] = (
     ((Symptom.PREP_OTHER,), r"do_open|urlopen|urlretrieve|https?_open|download_url"),
 )
 WORDS = (
-    ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in save", ", in _save",
+    ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in _sync_", ", in _ddp_init", ", in _init_param", ", in _validate_tensors", ", in save", ", in _save",
     ", in _serialize_model", ", in to_json", ", in torch_save", ", in read_data_sets", ", in download_and", ", in _download_and",
     ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _next_data", ", in do_open", ", in urlopen",
     ", in urlretrieve", ", in http_open", ", in https_open", ", in download_url",

@@ -10,6 +10,8 @@ from commcheck.model.case import LogLine
 
 _NCCL = "trainer-a:41:77 [0] NCCL INFO "
 HEALTHY = [
+    "gpu23:1513:1528 [2] NCCL INFO Attribute coll of node net not found",
+    "WARNING: Unsupported operator aten::mul encountered 52 time(s)",
     _NCCL + "NET/Plugin : dlerror=libnccl-net.so: cannot open shared object file: No such file or directory No plugin found",
     _NCCL + "NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.",
     _NCCL + "NET/Plugin: Plugin load returned 2 : libnccl-net.so: cannot open shared object file: No such file or directory",

@@ -114,8 +114,11 @@ SIGNATURES = table(
     Wording(
         {"op-unsupported": 0.85},
         r"does not have a sharding strategy registered|redistribute from \S+ to \S+ not supported yet|Operator \S+ does not have a DTensor"
-        r"|Could not run 'c10d::\w+' with arguments from the '\w+' backend|No backend for the parent process group",
-        "sharding strategy registered | not supported yet | does not have a dtensor | could not run 'c10d:: | for the parent process group",
+        r"|Could not run 'c10d::\w+' with arguments from the '\w+' backend|No backend for the parent process group"
+        r"|no support for \w+ in \w+ process group|\b(?:Work|ProcessGroup(?:Gloo|NCCL|MPI)?|Store)::\w+ (?:is )?not (?:implemented|supported)|Cannot access storage of"
+        r"|found no DeviceMesh from dtensor args for",
+        "sharding strategy registered | not supported yet | does not have a dtensor | could not run 'c10d:: | for the parent process group"
+        " | no support for  | work:: | processgroup:: | processgroupgloo:: | processgroupnccl:: | processgroupmpi:: | store:: | cannot access storage of | found no devicemesh",
         "pytorch: torch/distributed/tensor/_sharding_prop.py; the dispatcher",
         "NotImplementedError: Operator aten.foo.default does not have a sharding strategy registered.",
         "the operator has a sharding strategy",

@@ -107,7 +107,7 @@ RULE = Rule(
             weight=0.72,
         ),
         Signature(
-            pattern=r"Error : could not find CPU close to (?:GPU|NIC)|Attribute \w+ of node \w+ not found|XML Parse error",
+            pattern=r"Error : could not find CPU close to (?:GPU|NIC)|(?<!NCCL INFO )Attribute \w+ of node \w+ not found|XML Parse error",
             literal="could not find cpu close to | of node | xml parse error",
             source="nccl: src/graph (the topology that the machine shows cannot be used)",
             positive="trainer-a:41:77 [0] graph/paths.cc:155 NCCL WARN Error : could not find CPU close to GPU 3",
