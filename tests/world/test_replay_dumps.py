@@ -23,6 +23,7 @@ RANKS = 4
 SCRIPT = """
 import datetime, os, sys, time
 import torch, torch.distributed as dist
+import torch._dynamo, torch._inductor.config  # what torch loads at the first call: once for all, before the forks
 from torch._C import _distributed_c10d as c10d
 
 RANKS, base, *kinds = int(sys.argv[1]), *sys.argv[2:]
@@ -35,9 +36,8 @@ def run(what, rank):
     def begun(work):
         works.append(work)
     store = dist.distributed_c10d._get_default_store()
-    def others_have_dumped(count):
-        while store.add("dumped", 0) < count:
-            time.sleep(0.01)
+    def others_have_dumped():
+        store.wait([f"dumped/{r}" for r in range(RANKS) if r != rank])
     for _ in range(3):
         dist.all_reduce(torch.ones(2, 3))
     pair = dist.new_group([0, 1])
@@ -51,7 +51,7 @@ def run(what, rank):
         begun(dist.all_reduce(torch.ones(4, dtype=torch.int32 if odd else torch.float32), async_op=True))
     elif what == "shape":
         if odd:  # whoever receives more than it expects is aborted: by then it has dumped
-            others_have_dumped(RANKS - 1)
+            others_have_dumped()
         begun(dist.all_reduce(torch.ones(9 if odd else 4), async_op=True))
     elif what == "order":
         for call in (gather + reduce if odd else reduce + gather):
@@ -65,9 +65,9 @@ def run(what, rank):
         dist.barrier()
     with open(f"{folder}/nccl_trace_rank_{rank}", "wb") as file:
         file.write(c10d._dump_fr_trace())
-    store.add("dumped", 1)
+    store.set(f"dumped/{rank}", "")
     if what != "shape":
-        others_have_dumped(RANKS)
+        others_have_dumped()
     elif not odd:
         time.sleep(1)  # the end of one rank is an error of the others
     os._exit(0)
