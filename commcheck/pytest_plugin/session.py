@@ -91,6 +91,8 @@ class Worlds:
     def _what(self) -> Suite:
         config = self.config
         options = vars(config.option) | UNSET_OPTIONS
+        # commcheck is there before that pytest is, which is none of the suite's warnings.
+        options["pythonwarnings"] = [*(options.get("pythonwarnings") or ()), "ignore:Module already imported"]
         worker = getattr(config, "workerinput", {})
         return Suite(
             arguments=(

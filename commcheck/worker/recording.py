@@ -96,6 +96,7 @@ def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         journal = _recorder.journal
         if journal is None or _recorder.inside:
             return function(*args, **kwargs)

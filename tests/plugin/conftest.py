@@ -7,7 +7,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import psutil
 import pytest
 
 LIMIT = 280
@@ -59,10 +58,11 @@ def write(folder, files):
 
 @pytest.fixture(scope="session")
 def run():
-    def run(folder, files, *arguments, **more):
+    def run(folder, files, *arguments, cache=False, **more):
         write(folder, files)
+        own = () if cache else ("-p", "no:cacheprovider")
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-rA", *own, *arguments],
             cwd=folder,
             env=environment(**more),
             capture_output=True,
@@ -81,7 +81,7 @@ def start():
 
     def start(folder, files, *arguments):
         write(folder, files)
-        process = psutil.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=folder,
             env=environment(),

@@ -12,17 +12,17 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
+from io import StringIO
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 import pytest
 from _pytest.config import Config
-from _pytest.runner import runtestprotocol
 
 from commcheck.model import trial as wire
-from commcheck.model.trial import Trial, Warned
+from commcheck.model.trial import Suite, Trial, Warned
 from commcheck.worker import recording
 from commcheck.worker.rank_world import RankWorld
 from commcheck.worker.steps import Step
@@ -51,6 +51,7 @@ class _Rank:
         self.entered = False
         self.values: dict[str, Any] = {}
         self.error: BaseException | None = None
+        self.reports: list[pytest.TestReport] = []
         self.warned: Callable[[str], None] = lambda _: None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -77,6 +78,9 @@ class _Rank:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         if call.excinfo is not None and self.error is None:
             self.error = call.excinfo.value
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.reports.append(report)
 
     def pytest_warning_recorded(self, warning_message: Any) -> None:
         kind = warning_message.category
@@ -106,15 +110,32 @@ def host(serve: Callable[[], None], where: str) -> None:
     os.chdir(suite.directory)
     sys.path[:] = suite.path
     recording.install()
-    config = Config.fromdictargs(pickle.loads(suite.options), list(suite.arguments))  # noqa: S301 - our own parent's
-    if suite.worker:
-        config.workerinput = dict(suite.worker)  # type: ignore[attr-defined]
-        config.workeroutput = {}  # type: ignore[attr-defined]
-    _plugin.loop = serve
-    config.pluginmanager.register(_plugin, "commcheck-rank")
-    code = config.hook.pytest_cmdline_main(config=config)
+    said = StringIO()
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(said))
+        stack.enter_context(redirect_stderr(said))
+
+        def loop() -> None:
+            stack.close()
+            serve()
+
+        _plugin.loop = loop
+        why = _collect(suite)
     if not _plugin.entered:
-        raise RuntimeError("; ".join([f"pytest ended with exit code {int(code)}", *_plugin.broken]))
+        raise RuntimeError("; ".join([why, *_plugin.broken, *said.getvalue().splitlines()[-5:]]))
+
+
+def _collect(suite: Suite) -> str:
+    """Run pytest up to its loop, and in it. Returns how it ended."""
+    try:
+        config = Config.fromdictargs(pickle.loads(suite.options), list(suite.arguments))  # noqa: S301 - our own parent's
+        if suite.worker:
+            config.workerinput = dict(suite.worker)  # type: ignore[attr-defined]
+            config.workeroutput = {}  # type: ignore[attr-defined]
+        config.pluginmanager.register(_plugin, "commcheck-rank")
+        return f"pytest ended with exit code {int(config.hook.pytest_cmdline_main(config=config))}"
+    except BaseException as error:  # pytest.exit and the like, too: whatever it is, the tests cannot be run
+        return f"pytest ended with {type(error).__name__}: {error}"
 
 
 def train(ctx: RankContext) -> None:
@@ -137,7 +158,8 @@ def _run(ctx: RankContext, trial: Trial) -> None:
     _prepare(ctx, trial, item)
     _plugin.warned = lambda text: ctx.journal.noted("warning", text)
     with measured(trial.coverage), recording.recorded(ctx.journal):
-        reports = runtestprotocol(item, log=False, nextitem=None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    reports = _plugin.reports
     for report in reports:
         data = item.config.hook.pytest_report_to_serializable(config=item.config, report=report)
         ctx.journal.noted("report", json.dumps(data, default=str))
@@ -165,6 +187,7 @@ def _draw(item: Any, drawn: dict[str, Any]) -> None:
     names = [n for n in item._fixtureinfo.argnames if n not in drawn]  # noqa: SLF001
 
     def call(**fixtures: Any) -> None:
+        __tracebackhide__ = True
         own = {n: fixtures[n] for n in names if n in fixtures}
         inner(*(() if instance is None else (instance,)), **own, **drawn)
 
