@@ -4,8 +4,9 @@
 
 Seen with torch 2.13 and gloo, two ranks: TORCH_DISTRIBUTED_DEBUG=DETAIL on one of them makes that rank wait for a helper
 group that the other never forms (`wait timeout after 6000ms, keys: /default_pg/0//cpu//pg_wrapper:0/0/1`), and the
-other's first collective times out. TORCH_GLOO_LAZY_INIT=1 on one of them ends the other by SIGSEGV. With NCCL, ranks
-that choose other algorithms, protocols or transports hang or are refused.
+other's first collective times out. TORCH_GLOO_LAZY_INIT=1 on one of them ends the other by SIGSEGV, and so does
+GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER=1. Where one rank names two interfaces in GLOO_SOCKET_IFNAME and the others one or none,
+all wait for ever: gloo makes a mesh of each. With NCCL, ranks that choose other algorithms, protocols or transports hang or are refused.
 
 **Why it happens**
 
@@ -40,6 +41,8 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 MUST_AGREE: dict[str, Symptom] = {
     "GLOO_DEVICE_TRANSPORT": Symptom.SETUP_FAILURE,
+    "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER": Symptom.TRAIN_SEGMENTATION_FAULT,
+    "GLOO_SOCKET_IFNAME": Symptom.SETUP_HANG_TIMEOUT,
     "NCCL_ALGO": Symptom.PERF_HANG,
     "NCCL_BUFFSIZE": Symptom.PERF_HANG,
     "NCCL_COLLNET_ENABLE": Symptom.PERF_HANG,
@@ -64,10 +67,16 @@ MUST_AGREE: dict[str, Symptom] = {
     "TORCH_NCCL_BCAST_UNIQUEID": Symptom.SETUP_HANG_TIMEOUT,
     "TORCH_NCCL_RANKS_PER_ROOT": Symptom.SETUP_HANG_TIMEOUT,
 }
-"""Variables that change what a rank says to the others, with how a difference shows. Address, port, size and interfaces
-are not here: they have causes of their own, and interfaces may rightly differ between hosts."""
+"""Variables that change what a rank says to the others, with how a difference shows. Address, port and size
+are not here: they have causes of their own. Interfaces may rightly differ between hosts, but not how many are named."""
 
-_SEEN_TO_BREAK = ("TORCH_DISTRIBUTED_DEBUG", "TORCH_GLOO_LAZY_INIT", "TORCHELASTIC_USE_AGENT_STORE")
+_SEEN_TO_BREAK = (
+    "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER",
+    "GLOO_SOCKET_IFNAME",
+    "TORCH_DISTRIBUTED_DEBUG",
+    "TORCH_GLOO_LAZY_INIT",
+    "TORCHELASTIC_USE_AGENT_STORE",
+)
 _DEBUG_WORDS = ("", "OFF", "INFO")  # of TORCH_DISTRIBUTED_DEBUG; only DETAIL changes what is sent
 
 
@@ -80,6 +89,8 @@ def match(case: Case) -> Match | None:
     findings: list[Finding] = []
     for name, symptom in MUST_AGREE.items():
         if name.startswith(("NCCL_", "TORCH_NCCL_")) and backend and "nccl" not in backend:
+            continue
+        if name.startswith("GLOO_") and backend and "gloo" not in backend.lower():
             continue
         groups: dict[str, list[Seen]] = {}
         for who in everyone:
@@ -95,6 +106,10 @@ def _effective(name: str, who: Seen) -> str:
     value = (who.environment.get(name) or row.default).strip().lower()
     if name == "TORCH_DISTRIBUTED_DEBUG" and value.upper() in _DEBUG_WORDS:
         return ""
+    if name == "GLOO_SOCKET_IFNAME":
+        return str(1 + value.count(","))  # one mesh for each; without any, one by the host's name
+    if name == "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER":
+        return "1" if who.environment.get(name) in {"1", "True"} else "0"
     return {"true": "1", "yes": "1", "false": "0", "no": "0"}.get(value, value)
 
 
