@@ -111,6 +111,8 @@ def _answer(
 def _joined(args: argparse.Namespace, progress: Progress) -> int:
     """As the one process of a rank that somebody's launcher has made. Rank 0's searches and prints, the others do their
     part; all return the same exit code. Raises UsageError and LaunchError."""
+    import msgspec
+
     from commcheck.engines.detecting import completed
     from commcheck.runtime.launcher import Launcher
     from commcheck.suggest.environment import split
@@ -126,7 +128,8 @@ def _joined(args: argparse.Namespace, progress: Progress) -> int:
         raise UsageError(
             "RANK or WORLD_SIZE is set, so the ranks are this launcher's: give --report-dir DIR, where they meet, or --local"
         )
-    base, given = split(environ)
+    base, left = split(os.environ)
+    given = {k: v for k, v in left.items() if not k.startswith("MASTER_")}  # those are the launcher's
     _, backend = _world(args)
     deadline = args.join_deadline or MEETING_DEADLINE
     with Launcher(base) as launcher:
@@ -142,9 +145,18 @@ def _joined(args: argparse.Namespace, progress: Progress) -> int:
                 joint.places, size=int(size), backend=backend, base=base, timeout=args.timeout, ask=joint.ask
             )
             found = _answer(args, cluster, joint.run, given, progress)
+            found = msgspec.structs.replace(found, notes=_notes(found))
             meeting.code = exit_code(found.verdict)
     _write(args, _text(args, found))
     return exit_code(found.verdict)
+
+
+def _notes(found: Suggestion) -> tuple[str, ...]:
+    if "TORCHELASTIC_RUN_ID" not in os.environ or "MASTER_PORT" not in {s.name for s in found.settings}:
+        return ()
+    return (
+        "torchrun was there while this ran: where its own store has the usual port, MASTER_PORT is needed for that alone",
+    )
 
 
 def _world(args: argparse.Namespace) -> tuple[int, str]:

@@ -12,6 +12,8 @@ OWNERS = frozenset({"torch", "gloo", "nccl", "tensorpipe"})
 RESOLVER = frozenset({"RES_OPTIONS", "LOCALDOMAIN"})
 FAMILIES = ("GLOO_", "NCCL_")
 """Of these also what the catalogue does not know."""
+ELASTIC = "TORCHELASTIC_"
+"""torchrun's own; with them a rank takes the launcher's store for that of its world."""
 
 
 def split(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -20,7 +22,7 @@ def split(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     kept: dict[str, str] = {}
     left: dict[str, str] = {}
     for name, value in environ.items():
-        if name in LAUNCHER_VARIABLES and not name.startswith("MASTER_"):
+        if name.startswith(ELASTIC) or (name in LAUNCHER_VARIABLES and not name.startswith("MASTER_")):
             continue
         (left if name.startswith("MASTER_") or _about_communication(name) else kept)[name] = value
     return kept, left

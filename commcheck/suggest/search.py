@@ -66,7 +66,7 @@ class _Search:
         self._seen: set[Key] = set()
         self._doubted: list[Candidate] = []
         self._tried: dict[tuple[Key, Order], Trial] = {}
-        self._failed: list[tuple[Candidate, Trial]] = []
+        self._failed: list[tuple[Candidate, Trial, Order]] = []
         self._formed: dict[Key, tuple[Candidate, int]] = {}
         self._nearest: tuple[tuple[int, bool, int], Candidate, Trial] | None = None
 
@@ -129,7 +129,7 @@ class _Search:
 
     def _known_to_fail(self, candidate: Candidate) -> bool:
         """What has failed already differs from it only in what cannot have mattered."""
-        return any(same_failure(self._cluster, done, trial, candidate) for done, trial in self._failed)
+        return any(same_failure(self._cluster, done, trial, candidate, order) for done, trial, order in self._failed)
 
     def _trials(self, candidate: Candidate) -> Generator[Ask, Trial | None, tuple[Trial | None, int]]:
         """Try a candidate in one order after the other, until it fails: that trial, and how many it came through."""
@@ -150,8 +150,8 @@ class _Search:
             reached = PHASES.index(trial.phase) if trial.phase is not None else -1
             # Ranks on several hosts that were told nothing fail for that alone.
             rank = (reached, bool(candidate) or len(order) == 1, -len(candidate))
-            if not trial.formed and order == self._cluster.names:
-                self._failed.append((candidate, trial))
+            if not trial.formed:
+                self._failed.append((candidate, trial, order))
             if not trial.formed and (self._nearest is None or rank > self._nearest[0]):
                 self._nearest = rank, candidate, trial
         return self._tried[key]
@@ -276,14 +276,18 @@ def unsure(trial: Trial) -> bool:
     return not trial.formed and (trial.diagnosis is None or trial.diagnosis.confidence < DECIDED)
 
 
-def same_failure(cluster: Cluster, done: Candidate, trial: Trial, candidate: Candidate) -> bool:
+def same_failure(cluster: Cluster, done: Candidate, trial: Trial, candidate: Candidate, order: Order) -> bool:
     """Whether a candidate has to fail as another one did: all ranks had met at the store, and only the way to the store
     differs; or they had not, and its address is the same by another name."""
     if trial.phase in AFTER_STORE:
         return _rest(done, {ADDR, PORT}) == _rest(candidate, {ADDR, PORT})
     if trial.phase is Phase.STORE and {s.name for s in done} == {s.name for s in candidate}:
         same = _rest(done, {ADDR, *INTERFACES}) == _rest(candidate, {ADDR, *INTERFACES})
-        return same and bool(_leads_to(cluster, done)) and _leads_to(cluster, done) == _leads_to(cluster, candidate)
+        return (
+            same
+            and bool(_leads_to(cluster, done, order))
+            and _leads_to(cluster, done, order) == _leads_to(cluster, candidate, order)
+        )
     return False
 
 
@@ -291,11 +295,11 @@ def _rest(candidate: Candidate, without: set[str]) -> Key:
     return _key(tuple(s for s in candidate if s.name not in without))
 
 
-def _leads_to(cluster: Cluster, candidate: Candidate) -> tuple[tuple[str, ...] | None, ...]:
+def _leads_to(cluster: Cluster, candidate: Candidate, order: Order) -> tuple[tuple[str, ...] | None, ...]:
     """What MASTER_ADDR is on each of the hosts that have to find the first one; nothing where it is not set."""
-    main = cluster.names[0]
+    main = order[0]
     value = next((s.value(main, main) for s in candidate if s.name == ADDR), None)
-    return () if value is None else tuple(resolved(h, value) for h in cluster.hosts[1:])
+    return () if value is None else tuple(resolved(h, value) for h in cluster.hosts if h.host != main)
 
 
 def _key(candidate: Candidate) -> Key:

@@ -72,7 +72,8 @@ class Driver:
     def trial(self, candidate: Candidate, order: Order, extra: Mapping[str, str] | None = None) -> Trial:
         """One world."""
         self.worlds += 1
-        self._progress(f"world {self.worlds}: {shown(candidate, order)}")
+        besides = f", and as here {', '.join(extra)}" if extra else ""
+        self._progress(f"world {self.worlds}: {shown(candidate, order)}{besides}")
         begin = time.monotonic()
         case = self._run(self._cluster, candidate, order, extra or {})
         return outcome(case, self._cluster, order, time.monotonic() - begin)

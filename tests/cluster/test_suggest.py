@@ -167,6 +167,17 @@ def test_what_works_by_luck_of_the_order_alone_is_kept_and_said_to_be(launcher):
     )
 
 
+def test_where_rank_0_has_to_be_where_it_is_that_is_said(launcher):
+    """Behind h1's firewall no port of a store is open at all."""
+    shut = [fault("drop", hosts=(1,), ports=ports) for ports in ("1024-32767", "61000-65535")]
+    with Lab() as lab, ExitStack() as stack:
+        found, worlds = suggested(lab, launcher, stack, shut)
+    assert [s.name for s in found.settings] == ["MASTER_ADDR"]
+    assert "to the store's port 29500 on h1 are dropped" in found.fixed_order
+    assert {order for c, order, good in worlds if c == found.settings and good} == {found.hosts}
+    assert "rank 0 has to be on h0" in render(found, form_named("shell"), commented=False)
+
+
 def test_a_timeout_of_the_job_that_is_too_short_here_is_made_longer(launcher):
     def last_is_late(cluster, candidate, order, extra):
         plan = world_plan(cluster, candidate, order, dict(extra))
