@@ -234,7 +234,9 @@ def test_the_lines_for_a_shell_are_what_a_preflight_needs(launcher):
                     f"{setup}\nexec {sys.executable} -m commcheck preflight --quiet --format json --join-deadline 8"
                 )
                 running.append(host.popen(["bash", "-c", command], env=env, stdout=subprocess.PIPE))
-            return [json.loads(p.communicate()[0])["verdict"] for p in running]
+            ended = [p.communicate() for p in running]
+            assert all(out for out, _ in ended), ended
+            return [json.loads(out)["verdict"] for out, _ in ended]
 
         assert joined(script) == ["healthy", "healthy"]
 
