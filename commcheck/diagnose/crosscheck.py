@@ -14,7 +14,7 @@ from commcheck.model.taxonomy import Symptom
 # A line that a comparison reads contains one of these; the pre-pass keeps such lines.
 WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "num_workers = 1", "world_size=1", "world_size: 1",
          "world_size = 1", "world size: 1", "world size 1", "size: 1, rank", "rank: 0, size: 1", "rank = 0, size = 1", "rank 0, size 1", "rank 0 / size 1", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
-         "nccl version ", "net/plugin", "plugin path", " busid ")  # fmt: skip
+         "nccl version ", "net/plugin", "plugin path", " busid ", "cuda_visible_devices: [")  # fmt: skip
 
 
 _NUMBERS = Lazy(r"\d+")
@@ -84,6 +84,19 @@ def announced_in_part(lines: Sequence[LogLine]) -> list[Finding]:
         return []
     evidence = tuple(line for _, line in sorted(said.items()))[:6]
     return [Finding("rank-missing", 0.45, evidence), Finding("launcher-mismatch", 0.4, evidence)]
+
+
+_OF_ONE = Lazy(r"GLOBAL_RANK: 0, MEMBER: 1/1\b")
+_CARDS = Lazy(r"LOCAL_RANK: 0 - CUDA_VISIBLE_DEVICES: \[\d+(?:,\d+)+\]")
+
+
+def alone_with_cards(lines: Sequence[LogLine]) -> list[Finding]:
+    """Lightning makes a group of one process although it may use several cards. Some mean that, so it is a hint."""
+    said = [line for line in lines if _OF_ONE.re.search(line.text, 0, 400)]
+    cards = [line for line in lines if _CARDS.re.search(line.text, 0, 400)]
+    if not said or not cards:
+        return []
+    return [Finding("launcher-mismatch", 0.42, (said[0], cards[0]), shows=(Symptom.PERF_UNEXPECTED_PARALLELIZATION,))]
 
 
 _ALONE = Lazy(
@@ -206,6 +219,7 @@ _COMPARISONS: tuple[Callable[[Sequence[LogLine]], list[Finding]], ...] = (
     announced_twice,
     announced_in_part,
     each_is_alone,
+    alone_with_cards,
     timeouts_differ,
     fingerprints_differ,
     libraries_differ,

@@ -296,6 +296,23 @@ LOGS: tuple[tuple[Symptom, str, str], ...] = (
             '    save_model(self, filepath, overwrite)\n  File "/x/keras/models.py", line 111, in save_model'
         ),
     ),
+    (
+        Symptom.PERF_UNEXPECTED_PARALLELIZATION,
+        "launcher-mismatch",
+        (
+            "Initializing distributed: GLOBAL_RANK: 0, MEMBER: 1/1\n"
+            "All distributed processes registered. Starting with 1 processes\n"
+            "LOCAL_RANK: 0 - CUDA_VISIBLE_DEVICES: [1,2]"
+        ),
+    ),
+    (
+        Symptom.TRAIN_COMMUNICATION_ERROR,
+        "rank-crashed",
+        (
+            "[0]<stdout>:Iter #1: 114.1 img/sec per GPU\n[2]<stderr>:[2020-12-11 18:47:05.325138: E operations.cc:546] Horovod"
+            " background loop uncaught exception: [/x/pair.cc:566] Read error [10.9.0.2]:21925: Connection reset by peer"
+        ),
+    ),
 )
 
 HEALTHY = (

@@ -1,8 +1,10 @@
 """gloo: what its TCP transport and its rendezvous print."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _PAIR = "gloo: gloo/transport/tcp/pair.cc"
+_FROM_A_PEER = (Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.SETUP_FAILURE, Symptom.PREP_COMMUNICATION_ERROR)
 
 SIGNATURES = table(
     Wording(
@@ -129,6 +131,7 @@ SIGNATURES = table(
         _PAIR + ", signalException on ECONNRESET and EPIPE",
         "[/src/gloo/transport/tcp/pair.cc:547] Read error [10.9.0.2]:4711: Connection reset by peer",
         "Read error [10.9.0.2]:4711: Connection timed out",
+        symptoms=_FROM_A_PEER,
     ),
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3},
@@ -137,6 +140,7 @@ SIGNATURES = table(
         _PAIR + ", Pair::write",
         "[/src/gloo/transport/tcp/pair.cc:339] writev [10.9.0.2]:4711: Broken pipe",
         "writev [10.9.0.2]:4711: Success",
+        symptoms=_FROM_A_PEER,
     ),
     Wording(
         {"collective-shape-mismatch": 0.75, "collective-order-mismatch": 0.4, "collective-dtype-mismatch": 0.4},

@@ -54,6 +54,7 @@ RULE = Rule(
         Symptom.SETUP_FAILURE,
         Symptom.TRAIN_COMMUNICATION_ERROR,
         Symptom.PREP_DATA_LOADING_FAILURE,
+        Symptom.PREP_COMMUNICATION_ERROR,
     ),
     fixes=((FixPattern.DEPENDENCY_VERSION, ADVICE),),
     match=match,
