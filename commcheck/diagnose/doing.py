@@ -25,14 +25,14 @@ _FUNCTIONS: tuple[tuple[tuple[Symptom, ...], str], ...] = (
     ),
     (
         (Symptom.PREP_DATA_LOADING_FAILURE, Symptom.PREP_OTHER),
-        r"load_data(?:set)?|read_data_sets|_?download_and_prepare|maybe_download|prepare_data|_try_get_data|_next_data",
+        r"load_data(?:set)?|read_data_sets|_?download_and_prepare|maybe_download|prepare_data|_try_get_data|_next_data|_get_iterator|reduce_storage|DupFd|send_handle",
     ),
     ((Symptom.PREP_OTHER,), r"do_open|urlopen|urlretrieve|https?_open|download_url"),
 )
 WORDS = (
     ", in load_", ", in _load_", ", in restore", ", in _restore", ", in resume", ", in from_pretrained", ", in _sync_", ", in _ddp_init", ", in _init_param", ", in _validate_tensors", ", in save", ", in _save",
     ", in _serialize_model", ", in to_json", ", in torch_save", ", in read_data_sets", ", in download_and", ", in _download_and",
-    ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _next_data", ", in do_open", ", in urlopen",
+    ", in maybe_download", ", in prepare_data", ", in _try_get_data", ", in _get_iterator", ", in reduce_storage", ", in DupFd", ", in send_handle", ", in _next_data", ", in do_open", ", in urlopen",
     ", in urlretrieve", ", in http_open", ", in https_open", ", in download_url",
 )  # fmt: skip
 """One of these is in every frame that is looked for."""

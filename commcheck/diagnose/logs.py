@@ -21,7 +21,7 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 
 _SCRIPT = "script-error"
-_DISK = "disk-full"
+_AS_THE_PROGRAM = ("disk-full", "fd-limit")  # what fails then is what the program was doing
 _OF_SOFTWARE = frozenset({"library-missing", "version-mismatch"})
 _WATCHDOG = "watchdog caught collective operation timeout"
 _SUMMARIES = frozenset(
@@ -241,7 +241,9 @@ def _shown(hits: Sequence[scan.Hit], lines: Sequence[LogLine]) -> tuple[Symptom,
     best = max(hits, key=lambda hit: hit.signature.weight)
     if best.cause in _OF_SOFTWARE and (symptoms := doing.installing(lines, best.line)):
         return symptoms
-    return best.signature.symptoms or (doing.shown(lines, best.line) if best.cause in (_SCRIPT, _DISK) else ())
+    return best.signature.symptoms or (
+        doing.shown(lines, best.line) if best.cause in (_SCRIPT, *_AS_THE_PROGRAM) else ()
+    )
 
 
 def _match(

@@ -1,6 +1,7 @@
 """PyTorch's process groups: backends, collectives that do not fit, watchdogs, teardown."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _PG = "pytorch: torch/csrc/distributed/c10d/ProcessGroupWrapper.cpp"
 _NCCL = "pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp"
@@ -87,6 +88,7 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/reducer.cpp, verify_params_across_processes",
         "RuntimeError: DDP expects same model across all ranks, but Rank 2 has 17 params, while rank 0 has inconsistent 19 params.",
         "the same model is used across all ranks",
+        symptoms=(Symptom.PREP_MODEL_LOADING_FAILURE,),
     ),
     Wording(
         {"collective-shape-mismatch": 0.85},
@@ -177,7 +179,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3, "collective-missing-rank": 0.3},
-        r"NCCL communicator was aborted on rank \d+",
+        r"NCCL communicator was aborted(?: on rank \d+|\.|$)",
         "nccl communicator was aborted",
         _NCCL,
         "RuntimeError: NCCL communicator was aborted on rank 5.",

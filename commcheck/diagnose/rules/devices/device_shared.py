@@ -49,6 +49,7 @@ RULE = Rule(
             positive="trainer-a:41:77 [0] init.cc:779 NCCL WARN Duplicate GPU detected : rank 3 and rank 2 both on CUDA device 1b000",
             negative="GPU detected",
             weight=0.95,
+            symptoms=(Symptom.PREP_DEVICE_ERROR, Symptom.SETUP_FAILURE),
         ),
         Signature(
             pattern="Multiple Ranks are using the same GPU/Partition",
@@ -57,6 +58,7 @@ RULE = Rule(
             positive="NCCL WARN Multiple Ranks are using the same GPU/Partition. Set NCCL_MULTI_RANK_GPU_ENABLE=1 to enable this",
             negative="each rank has its GPU",
             weight=0.95,
+            symptoms=(Symptom.PREP_DEVICE_ERROR, Symptom.SETUP_FAILURE),
         ),
         Signature(
             pattern="all CUDA-capable devices are busy or unavailable",

@@ -101,7 +101,12 @@ RULE = Rule(
     code="CC121",
     title="Too few open files are allowed",
     stage=Stage.SETUP,
-    symptoms=(Symptom.SETUP_FAILURE, Symptom.PREP_COMMUNICATION_ERROR, Symptom.PREP_DATA_LOADING_FAILURE),
+    symptoms=(
+        Symptom.SETUP_FAILURE,
+        Symptom.PREP_COMMUNICATION_ERROR,
+        Symptom.PREP_DATA_LOADING_FAILURE,
+        Symptom.TRAIN_OTHER_FAILURE,
+    ),
     fixes=((FixPattern.MEMORY_OR_CORE_SETTING, "raise the limit on open files (ulimit -n) on every host"),),
     match=match,
     signatures=(
