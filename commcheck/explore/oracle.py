@@ -24,6 +24,7 @@ ALIKE = (
     {"env-differs-between-ranks", "interface-differs-between-ranks"},
     {"address-family-mismatch", "interface-differs-between-ranks", "interface-unroutable"},
     {"backend-mismatch", "backend-unknown", "backend-not-built"},
+    {"op-unsupported", "script-error"},
 )
 """Causes of which one or the other is named for the same settings, according to what can be seen first."""
 

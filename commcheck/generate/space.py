@@ -15,6 +15,7 @@ from commcheck.errors import UsageError, did_you_mean
 from commcheck.generate.config import INTERFACE_VARIABLE, Config
 from commcheck.generate.parameter import Change, Choice, Parameter, Space, Validity
 from commcheck.generate.variables import ABSENT_NAME, Sample, ports, samples
+from commcheck.model.calls import COLLECTIVES, DTYPES, REDUCING, REDUCTIONS
 from commcheck.model.case import HostFacts
 from commcheck.model.scenario import World
 from commcheck.model.topology import Topology
@@ -66,12 +67,15 @@ def host_space(facts: HostFacts) -> Space:
 
 
 def _meaningless(parameters: Sequence[Parameter]) -> tuple[dict[str, str], ...]:
-    """Ranks that meet without MASTER_ADDR and MASTER_PORT show nothing about those: a world with both would pass for a
-    proof that an address or a port works."""
+    """Combinations of which one part undoes the other: a world with both would pass for a proof that the other works.
+
+    Ranks that meet without MASTER_ADDR and MASTER_PORT show nothing about those, a call that reduces nothing nothing about
+    how to reduce, and a barrier brings no elements."""
     of = {p.name: [c.name for c in p.choices[1:]] for p in parameters}
-    return tuple(
-        {"init": method, name: choice} for method in of["init"] for name in ("address", "port") for choice in of[name]
-    )
+    idle = [("init", method, ("address", "port")) for method in of["init"]]
+    idle += [("op", op, ("reduce",)) for op in of["op"] if op not in REDUCING]
+    idle.append(("op", "barrier", ("dtype", "elements")))
+    return tuple({name: why, other: choice} for name, why, others in idle for other in others for choice in of[other])
 
 
 def chosen(space: Space, focus: Iterable[str] = ()) -> Space:
@@ -154,7 +158,26 @@ def _host_address(facts: HostFacts, addresses: Sequence[str]) -> Parameter:
 
 def _common(interfaces: Sequence[str]) -> list[Parameter]:
     """What does not depend on where the world runs."""
-    return [_port(), _init(), _timeout(), *_backends(), *_interfaces(interfaces)]
+    return [_port(), _init(), _timeout(), *_backends(), *_calls(), *_interfaces(interfaces)]
+
+
+def _calls() -> list[Parameter]:
+    """One call of the ranks: which, of how many elements, of which type, reduced how."""
+    asked = {
+        "op": ("COMMCHECK_CALL_OP", "which collective or point-to-point call", COLLECTIVES),
+        "dtype": ("COMMCHECK_CALL_DTYPE", "the type of the call's elements", DTYPES),
+        "reduce": ("COMMCHECK_CALL_REDUCE", "how the call reduces, where it does", REDUCTIONS),
+        "elements": (
+            "COMMCHECK_CALL_SIZE",
+            "elements that each rank brings to the call",
+            ("4", "0", "1", "257", "65536"),
+        ),
+    }
+    made = []
+    for name, (variable, meaning, words) in asked.items():
+        choices = (Choice(name=w, change=Change(world={"workload": "call"}, env={variable: w})) for w in words)
+        made.append(Parameter(name=name, meaning=meaning, choices=tuple(choices)))
+    return made
 
 
 def _port() -> Parameter:

@@ -25,14 +25,11 @@ from commcheck.generate.parameter import Space, Validity
 from commcheck.generate.space import PLACED, UNSAFE_FAMILIES, chosen, host_space, lab_space
 from commcheck.generate.variables import ABSENT_INTERFACE, ABSENT_NAME, LARGEST_PORT, exact, prefixes, samples
 from commcheck.model.base import Value
+from commcheck.model.calls import COLLECTIVES, DTYPES, REDUCING, REDUCTIONS
 from commcheck.model.case import HostFacts
 from commcheck.model.scenario import RankSettings, World
 from commcheck.model.topology import Topology
 
-DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-REDUCTIONS = ("sum", "max", "min", "product")
-REDUCING = ("all_reduce", "reduce_scatter")
-COLLECTIVES = (*REDUCING, "broadcast", "all_gather", "all_to_all", "send_recv", "barrier")
 PRIVILEGED = 1024
 EPHEMERAL = (32768, 60999)
 """Linux's own range for outgoing connections (net.ipv4.ip_local_port_range)."""

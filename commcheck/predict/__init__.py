@@ -9,4 +9,6 @@ model       the answer's types, and in which order the parts are asked
 settings    what the ranks were told: claims, variables, backends
 store       whether all ranks meet at the store: port, name, address
 mesh        which address each rank's gloo offers, and whether the one that has to can connect to it
+calls       whether gloo has the calls that are to be issued
+own         what one process alone can tell: for lint
 """

@@ -73,11 +73,11 @@ def slow(reason: str) -> Prediction:
 def predict(plan: Plan, hosts: Sequence[HostFacts]) -> Prediction:
     """What a world should do. The first part that sees a failure decides; what is not known leaves room for a later part
     that sees one, and wins over "forms"."""
-    from commcheck.predict import mesh, settings, store
+    from commcheck.predict import calls, mesh, settings, store
 
     ranks = Ranks(plan=plan, facts={h.host: h for h in hosts})
     doubt: Prediction | None = None
-    for part in (*settings.PARTS, *store.PARTS, *mesh.PARTS):
+    for part in (*settings.PARTS, *store.PARTS, *mesh.PARTS, *calls.PARTS):
         found = part(ranks)
         if found is not None and found.outlook is Outlook.FAILS:
             return found
