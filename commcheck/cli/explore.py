@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMS, default="text", help="form of the result (default: text)")
     group.add_argument("--output", metavar="FILE", help="write the result to FILE instead of standard output")
+    group.add_argument("--save", metavar="DIR", help="leave each finding as a bundle there, for commcheck replay")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
@@ -70,6 +71,12 @@ def run(args: argparse.Namespace) -> int:
         become_root()
     done = _explored(args, space, topology, faults, limit)
     _write(args, done)
+    if args.save is not None:
+        from commcheck.explore.kept import keep
+
+        progress = Progress(quiet=args.quiet)
+        keep(done, args.save, topology, faults, progress.say)
+        progress.done()
     return exit_code(done)
 
 

@@ -171,26 +171,41 @@ def commcheck_(*arguments, **more):
     )  # fmt: skip
 
 
-def test_a_failed_preflight_is_saved_and_replayed_by_its_report_s_command(tmp_path):
-    file = tmp_path / "case.zip"
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory):
+    """A preflight that failed: its report, its bundle, and the directory of its ranks' reports."""
+    folder = tmp_path_factory.mktemp("failed")
     done = commcheck_(
         "preflight", "--rank-env", "1:GLOO_SOCKET_IFNAME=nope0", "--env", "WANDB_API_KEY=q1w2e3r4t5z6", "--no-fix", "--save",
-        file, "--format", "json",
+        folder / "case.zip", "--report-dir", folder / "left", "--format", "json",
     )  # fmt: skip
-    report = json.loads(done.stdout)
-    assert done.returncode == 1
-    assert report["replay"] == f"commcheck replay {file}"
-    assert b"q1w2e3r4t5z6" not in file.read_bytes()
-    for how in ("--lab", "--here"):
-        again = commcheck_("replay", file, how, "--no-fix", "--format", "json", "--quiet")
-        told = json.loads(again.stdout)
-        assert again.returncode == 1
-        assert told["notes"][0] == "again: the same cause on the same ranks (interface-missing on rank 1)"
-        assert (told["diagnoses"][0]["cause"], told["diagnoses"][0]["ranks"]) == ("interface-missing", [1])
-    # Another rank count: the one that is wrong stays.
-    four = commcheck_("replay", file, "--here", "--world-size", 4, "--no-fix", "--format", "json", "--quiet")
-    assert json.loads(four.stdout)["diagnoses"][0]["ranks"] == [1]
-    assert load(file).head.origin == "preflight"
+    assert done.returncode == 1, done.stderr
+    return json.loads(done.stdout), folder
+
+
+def test_a_failed_preflight_s_report_names_its_bundle(failed):
+    report, folder = failed
+    assert report["replay"] == f"commcheck replay {folder / 'case.zip'}"
+    assert b"q1w2e3r4t5z6" not in (folder / "case.zip").read_bytes()
+    assert load(folder / "case.zip").head.origin == "preflight"
+
+
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        ("case.zip", ("--lab",)),
+        ("case.zip", ("--here",)),
+        ("case.zip", ("--here", "--world-size", "4")),
+        ("left", ("--lab",)),  # what the ranks of a cluster have left in a directory will do as well
+    ],
+)
+def test_it_is_replayed_here_and_on_virtual_hosts(failed, source, how):
+    again = commcheck_("replay", failed[1] / source, *how, "--no-fix", "--format", "json", "--quiet")
+    told = json.loads(again.stdout)
+    assert again.returncode == 1
+    assert told["notes"][0] == "again: the same cause on the same ranks (interface-missing on rank 1)"
+    assert (told["diagnoses"][0]["cause"], told["diagnoses"][0]["ranks"]) == ("interface-missing", [1])
+    assert told["world"]["size"] == (4 if "4" in how else 2)
 
 
 def test_a_bundle_with_a_command_asks_for_trust(tmp_path):
