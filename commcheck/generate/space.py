@@ -72,7 +72,7 @@ def _meaningless(parameters: Sequence[Parameter]) -> tuple[dict[str, str], ...]:
     Ranks that meet without MASTER_ADDR and MASTER_PORT show nothing about those, a call that reduces nothing nothing about
     how to reduce, and a barrier brings no elements."""
     of = {p.name: [c.name for c in p.choices[1:]] for p in parameters}
-    idle = [("init", method, ("address", "port")) for method in of["init"]]
+    idle: list[tuple[str, str, tuple[str, ...]]] = [("init", method, ("address", "port")) for method in of["init"]]
     idle += [("op", op, ("reduce",)) for op in of["op"] if op not in REDUCING]
     idle.append(("op", "barrier", ("dtype", "elements")))
     return tuple({name: why, other: choice} for name, why, others in idle for other in others for choice in of[other])
