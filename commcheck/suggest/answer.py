@@ -41,8 +41,10 @@ def answer(
 def _suggestion(cluster: Cluster, found: Found) -> Suggestion:
     trial = found.trial or found.failed
     formed = found.settings is not None
+    # What a search that was cut short has not found may be there.
+    known = trial is not None and (formed or not found.not_proven)
     return Suggestion(
-        verdict=trial.verdict if trial is not None else Verdict.INCONCLUSIVE,
+        verdict=trial.verdict if trial is not None and known else Verdict.INCONCLUSIVE,
         size=cluster.size,
         backend=cluster.backend,
         hosts=cluster.names,

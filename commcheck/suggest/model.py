@@ -96,13 +96,15 @@ class Trial(Value, frozen=True):
 
 
 class Removal(Value, frozen=True):
-    """What the world did without one setting. `order`: in which it failed; `luck`: it formed in the given one."""
+    """What the world did without one setting. `order`: in which it failed; `luck`: it formed in the given one; `judged`: it
+    is known that it failed."""
 
     setting: str
     cause: str
     title: str
     order: Order
     luck: bool = False
+    judged: bool = True
 
 
 class Found(Value, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from commcheck.diagnose.match import DECIDED
+from commcheck.model.diagnosis import Verdict
 from commcheck.model.phase import PHASES, Phase
 from commcheck.predict.addresses import resolved
 from commcheck.predict.model import Outlook, Prediction
@@ -212,6 +213,9 @@ class _Search:
                 candidate, removals = yield from self._reduced(smaller, orders)
         except _Spent:
             not_proven = "the budget was used up before every setting had been taken away once"
+        unjudged = [r.setting for r in removals if not r.judged]
+        if unjudged and not not_proven:
+            not_proven = f"the world without {', '.join(unjudged)} could not be judged"
         return Found(
             settings=candidate,
             trial=self._tried[_key(candidate), self._cluster.names],
@@ -268,6 +272,7 @@ def _removal(setting: Setting, failed: Trial, order: Order, *, luck: bool) -> Re
         title=found.title if found else f"the verdict was {failed.verdict.value}",
         order=order,
         luck=luck,
+        judged=failed.verdict is Verdict.UNHEALTHY,
     )
 
 

@@ -76,7 +76,8 @@ def _headline(found: Suggestion) -> str:
     cost = f"({found.worlds} world{'s' if found.worlds != 1 else ''} tried, {found.seconds:.1f} s)"
     world = f"for {found.size} rank{'s' if found.size != 1 else ''} {where} with {found.backend}"
     if found.verdict is Verdict.INCONCLUSIVE:
-        return f"NOT KNOWN {world}: no world that was tried could be judged {cost}"
+        why = found.not_proven or "no world that was tried could be judged"
+        return f"NOT KNOWN {world}: {why} {cost}"
     if found.verdict is Verdict.UNHEALTHY:
         return f"NOTHING FORMS {world}: no settings that were tried do {cost}"
     count = len(found.settings)
@@ -111,6 +112,8 @@ def _without(found: Suggestion, setting: Setting) -> str:
     if removal is None:
         return "that was not tried"
     cause = f" [{removal.cause}]" if removal.cause else ""
+    if not removal.judged:
+        return f"tried, and that world could not be judged: {removal.title}{cause}"
     if removal.luck:
         return (
             f"it forms as the hosts are, and only by luck: with rank 0 on {removal.order[0]} it fails: "
@@ -149,7 +152,7 @@ def _failed(found: Suggestion, width: int) -> list[str]:
     told = ", ".join(f"{s.name}={s.value(found.main, found.main)}" for s in found.tried_with) or "nothing set"
     report = Report(
         schema=SCHEMA,
-        verdict=found.verdict,
+        verdict=Verdict.UNHEALTHY,
         command=(),
         versions={"commcheck": __version__},
         world=None,

@@ -211,7 +211,10 @@ def test_the_budget_ends_the_search(launcher):
         assert len(worlds) == 2
         assert found.not_proven or found.verdict is not Verdict.HEALTHY
         none, _ = suggested(lab, launcher, stack, [], budget=Budget(worlds=1))
-    assert none.verdict is not Verdict.HEALTHY
+    assert none.verdict is Verdict.INCONCLUSIVE
+    text = render(none, form_named("shell"), commented=False)
+    assert "the budget was used up" in text.splitlines()[0]
+    assert "wrong-master-host" in text
 
 
 def test_the_lines_for_a_shell_are_what_a_preflight_needs(launcher):

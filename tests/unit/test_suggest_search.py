@@ -233,6 +233,16 @@ def test_a_failure_that_nothing_explains_is_tried_again_before_it_is_believed():
     assert tried == [(), (), ()]  # again, and in the other order
 
 
+def test_a_world_that_cannot_be_judged_is_no_proof():
+    def world(candidate, _):
+        return GOOD if candidate else Trial(verdict=Verdict.INCONCLUSIVE, seconds=20, phase=Phase.RESOLVE)
+
+    _, found = drive(made_up({"MASTER_ADDR": 1}), world)
+    assert told(found.settings) == {"MASTER_ADDR": "MASTER_ADDR0"}
+    assert found.not_proven == "the world without MASTER_ADDR could not be judged"
+    assert [r.judged for r in found.removals] == [False]
+
+
 # --- what the facts offer
 
 
