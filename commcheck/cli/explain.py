@@ -190,6 +190,7 @@ def _fix(entry: FixRow) -> Page:
 
 def _variable(name: str) -> Page:
     from commcheck.catalog.env import known
+    from commcheck.catalog.env.interactions import interactions
 
     entry = known()[name]
     page: Page = {
@@ -205,6 +206,7 @@ def _variable(name: str) -> Page:
         "read_at": entry.read_at.value,
         "bad_value": "refused with an error" if entry.strict else "ignored, or taken for another one",
         "source": entry.source,
+        "interactions": [{"names": list(i.names), "effect": i.effect, "source": i.source} for i in interactions(name)],
     }
     page |= {k: v for k, v in (("since", entry.since), ("until", entry.until), ("instead", entry.instead)) if v}
     return page

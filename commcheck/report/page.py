@@ -166,6 +166,8 @@ def _variable(lines: _Lines, page: Page) -> None:
     for key, label in (("since", "since"), ("until", "read until"), ("instead", "instead use")):
         if page.get(key):
             lines.fact(label, page[key])
+    for other in page["interactions"]:
+        lines.fact("goes with", f"{', '.join(n for n in other['names'] if n != page['id'])}: {other['effect']}")
     lines.fact("source", page["source"])
 
 

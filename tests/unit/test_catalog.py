@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from commcheck.catalog import env
 from commcheck.catalog.env import edit_distance, gloo, launchers, nccl, nearest, pytorch, read_at_import, system
+from commcheck.catalog.env.interactions import INTERACTIONS, interactions
 from commcheck.catalog.env.select import REMOVED, relevant
 from commcheck.catalog.fixes import COUNTS, FIXES, frequency
 from commcheck.catalog.symptoms import SYMPTOMS, row
@@ -268,3 +269,12 @@ def test_pages_keep_to_the_width() -> None:
 
     for wanted in ("setup-failure", "port-dropped", "fix-network-setting", "NCCL_SOCKET_IFNAME"):
         assert max(map(len, page_text(explain.explain(wanted), 80).splitlines())) <= 80
+
+
+def test_interactions_are_of_variables_that_there_are() -> None:
+    for found in INTERACTIONS:
+        assert len(set(found.names)) == len(found.names) > 1
+        assert all(lookup(name) is not None for name in found.names)
+        assert found.effect.endswith(".")
+        assert found.source
+    assert INTERACTIONS[0] in interactions("MASTER_PORT")

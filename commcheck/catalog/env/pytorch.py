@@ -130,6 +130,8 @@ ROWS: tuple[EnvVar, ...] = (
     _PY.row("TORCH_DISTRIBUTED_USE_TORCHCOMMS", _FLAG, "0", "Use torchcomms' process groups."),
     _PY.row("TORCH_DISTRIBUTED_COMPILE_ON_ONE_RANK", _FLAG, "0", "Compile on one rank alone."),
     _PY.row("TORCH_DIST_INIT_BARRIER", _FLAG, "0", "1: a barrier at the end of init_process_group.", _I),
+    _PY.row("DCP_USE_PREFIX_STORE", _FLAG, "0", "Checkpoints keep their keys apart in the store.", _I),
+    _PY.row("FR_TRACE_VERBOSE_OUTPUT", _FLAG, "0", "The flight recorder's analyzer writes more.", _I),
     _PY.row("TORCH_LOGS", _TEXT, "", "Which of PyTorch's logs are on."),
     _PY.row("TORCH_SYMMMEM_IMPLICIT_POOL", _FLAG, "", "A memory pool for symmetric memory."),
     _PY.row("TORCH_USE_RTLD_GLOBAL", _FLAG, "", "Load torch's libraries with RTLD_GLOBAL."),
