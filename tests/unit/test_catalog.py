@@ -274,7 +274,7 @@ def test_pages_keep_to_the_width() -> None:
 def test_interactions_are_of_variables_that_there_are() -> None:
     for found in INTERACTIONS:
         assert len(set(found.names)) == len(found.names) > 1
-        assert all(lookup(name) is not None for name in found.names)
+        assert all(env.lookup(name) is not None for name in found.names)
         assert found.effect.endswith(".")
         assert found.source
     assert INTERACTIONS[0] in interactions("MASTER_PORT")
