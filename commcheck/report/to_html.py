@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -56,20 +57,28 @@ class Picture(NamedTuple):
     end: str
 
 
-def render(report: Report, context: Context | None = None) -> str:
-    """The page, as text that ends with a newline."""
-    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
         visible=visible, line=one_line, ranks=ranks_text, sure=confidence_words, when=when, symptom=_symptom
     )
+    return environment.get_template("page.html.j2")
+
+
+def render(report: Report, context: Context | None = None) -> str:
+    """The page, as text that ends with a newline."""
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
     names = slot_names(report.world)
     world = report.world
     return (
-        environment.get_template("page.html.j2").render(
+        _template().render(
             report=report,
             headline=headline(report),
             roots=roots,
