@@ -25,6 +25,25 @@ _LAUNCHERS = frozenset(
 )  # fmt: skip
 _BESIDE_PEERS, _ALONE, _OTHER_KIND = 0.85, 0.66, 0.6
 _MISSING, _SILENT = "collective-missing-rank", 0.62
+_COMMUNICATES = (
+    *(
+        "dist",
+        "nccl",
+        "gloo",
+        "rccl",
+        "mpi",
+        "horovod",
+        "rpc",
+        "socket",
+        "connect",
+        "time",
+        "store",
+        "rendezvous",
+        "peer",
+    ),
+    *("network", "collective", "backend", "rank", "worker"),
+)
+"""Words of a failure of communication that no wording describes yet: the script is not blamed for one."""
 ENDED_BY_LAUNCHER = "exitcode  : -15 "
 """torchrun's summary of a rank that its agent has ended (torch/distributed/elastic/multiprocessing/errors)."""
 
@@ -69,7 +88,10 @@ def _raised(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding
         if weight and scan.is_fatal(line.text):
             peers = peers or weight < scan.GENERIC_BELOW
         elif match is not None and match["kind"] not in _LAUNCHERS:
-            (own if match["kind"] in _OWN else others).append(line)
+            if match["kind"] in _OWN:
+                own.append(line)
+            elif not any(word in line.text.lower() for word in _COMMUNICATES):
+                others.append(line)
     if own:
         return (_finding(own, _BESIDE_PEERS if peers else _ALONE),)
     # Any other kind may be a failure of communication that we do not know; what peers say of it makes it this rank's.

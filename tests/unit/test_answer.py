@@ -92,6 +92,8 @@ def test_an_exception_of_any_kind_counts_only_beside_peers_that_lost_it() -> Non
         job("[rank1]: mylib.StrangeError: x", f"[rank0]: {CLOSED.format(1)}"),
     )
     assert alone.diagnoses[0].cause == "unclassified"
+    new = job("[rank1]: torch.distributed.DistFluxError: the collective was bent", f"[rank0]: {CLOSED.format(1)}")
+    assert "script-error" not in {d.cause for d in new.diagnoses[:1]}
     assert (beside.diagnoses[0].cause, beside.diagnoses[0].ranks) == ("script-error", (1,))
 
 
