@@ -8,6 +8,7 @@ import argparse
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,7 @@ def main() -> None:
         folder = Path(made)
         bugs = "\n".join(f"def {n}(rank):\n    {code}\n" for n, code in zip(names, BUGS.values(), strict=True))
         (folder / "bodies.py").write_text(BODIES.format(plain=PLAIN, bugs=bugs).replace("\\n", "\n"))
+        (folder / "conftest.py").write_text('import pytest\npytest.register_assert_rewrite("bodies")\n')
         for file, text in {"ours": OURS, "torchs": TORCH, "spawns": SPAWN, "mpis": MPI}.items():
             (folder / f"test_{file}.py").write_text(text.format(tests=options.tests, names=names, hang=HANG_SECONDS))
         ways = {"mark `ranks`": ("ours",), "multiprocessing.spawn": ("spawns",)}
@@ -165,8 +167,8 @@ def main() -> None:
             texts(folder, ways, names)
 
 
-def pytest_of(folder: Path, file: str, *arguments: str) -> tuple[float, str]:
-    """Seconds, and what it printed."""
+def pytest_of(folder: Path, file: str, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, seconds of processors (of all processes that it waited for), and what it printed."""
     command = [
         sys.executable,
         "-m",
@@ -185,24 +187,32 @@ def pytest_of(folder: Path, file: str, *arguments: str) -> tuple[float, str]:
         command = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", *command]
         if "Open MPI" not in subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout:
             command = ["mpirun", "-n", "2", *command[5:]]
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
-    return time.perf_counter() - begin, done.stdout + done.stderr
+    took, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout + done.stderr
 
 
 def speed(folder: Path, ways: dict[str, tuple[str, ...]], tests: int) -> None:
     """All ways with the same tests; and with one test, so that what a session costs can be taken off."""
-    print(f"{tests} tests on 2 ranks, seconds (with the start of pytest and the import of torch), and for each test")
-    reference = 0.0
+    print(
+        f"{tests} tests on 2 ranks: seconds with the start of pytest and the import of torch; for each test, in milliseconds"
+    )
+    print("and as a ratio, the time and the time of processors, which other work on the machine changes less")
+    first = (0.0, 0.0)
     for name, (file,) in ways.items():
-        once, _ = pytest_of(folder, file, "-k", "plain and (0)" if file != "torchs" else "test_plain_0")
-        took, text = pytest_of(folder, file, "-k", "plain")
+        once, once_cpu, _ = pytest_of(folder, file, "-k", "plain and (0)" if file != "torchs" else "test_plain_0")
+        took, took_cpu, text = pytest_of(folder, file, "-k", "plain")
         passed = re.search(r"(\d+) passed", text)
         assert passed is not None, text
         assert int(passed[1]) >= tests, text
-        each = (took - once) / max(tests - 1, 1)
-        reference = reference or each
-        print(f"  {name:<24} {took:8.1f} s  {each * 1000:8.0f} ms a test  {each / reference:6.1f} x")
+        each, each_cpu = ((b - a) / max(tests - 1, 1) for a, b in ((once, took), (once_cpu, took_cpu)))
+        first = first if first[0] else (each, each_cpu)
+        print(
+            f"  {name:<24} {took:8.1f} s {each * 1000:8.0f} ms {each / first[0]:6.1f} x"
+            f"   processors {each_cpu * 1000:8.0f} ms {each_cpu / first[1]:6.1f} x",
+            flush=True,
+        )
 
 
 def texts(folder: Path, ways: dict[str, tuple[str, ...]], names: list[str]) -> None:
@@ -211,7 +221,7 @@ def texts(folder: Path, ways: dict[str, tuple[str, ...]], names: list[str]) -> N
         print(f"\n=== {bug.replace('_', ' ')}")
         for name, (file,) in ways.items():
             try:
-                took, text = pytest_of(folder, file, "-k", f"bug and {bug}")
+                took, _, text = pytest_of(folder, file, "-k", f"bug and {bug}")
             except subprocess.TimeoutExpired:
                 took, text = 1800.0, "(no end)"
             lines = [line for line in text.splitlines() if line.strip()]
