@@ -26,24 +26,21 @@ from commcheck.replay.cause import can_be_made, with_cause
 from commcheck.replay.compare import compared, lead, same
 from commcheck.replay.dressed import dressed
 from commcheck.replay.fold import resized, resized_scenario
+from commcheck.replay.guard import RUNS_CODE, checked
 from commcheck.replay.hosts import rebuilt
 from commcheck.runtime.launcher import Launcher
 from commcheck.scenarios.needs import missing
 from commcheck.scenarios.plan import BASE
 from commcheck.scenarios.run import Runner
-from commcheck.scenarios.strike import Strikes, kind_of
+from commcheck.scenarios.strike import Strikes
 from commcheck.system.ports import held_port
 
 Say = Callable[[str], None]
 
 AT_THE_PORT = frozenset(("port-in-use", "stale-store", "wrong-service-on-port", "port-out-of-range", "port-mismatch"))
 """Causes for which it matters which port the store has."""
-RUNS_CODE = ("LD_", "PYTHON")
-"""Beginnings of the names of variables that make a process load code from files: a file from elsewhere must not."""
 OWN = frozenset(("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONHASHSEED", "VIRTUAL_ENV", "CONDA_PREFIX"))
 """Variables of the interpreter that commcheck ran in then; now it is this one."""
-COMMANDS = frozenset(("shell",))
-"""Faults of ranks whose argument is a command."""
 
 
 class Wish(Value, frozen=True):
@@ -75,7 +72,8 @@ def needs_lab(bundle: Bundle, wish: Wish) -> bool:
 
 def replay(bundle: Bundle, wish: Wish, *, command: tuple[str, ...], say: Say) -> Played:
     """Run it, and say in the report's notes whether it is the same again. Raises UsageError and LaunchError."""
-    _trusted(bundle, wish)
+    safe = checked(bundle, trust=wish.trust)
+    bundle = safe.bundle
     before = bundle.report
     if bundle.plan.workload == RECORDED:
         from commcheck.replay.recorded import play
@@ -100,25 +98,10 @@ def replay(bundle: Bundle, wish: Wish, *, command: tuple[str, ...], say: Say) ->
             f"facts do not show what makes {found.cause}, so it was not rebuilt: --with-cause makes it on purpose",
             *notes,
         ]
-    report = replace(played.report, notes=(verdict, *notes, *_versions(bundle, played.report), *played.report.notes))
+    report = replace(
+        played.report, notes=(verdict, *notes, *safe.notes, *_versions(bundle, played.report), *played.report.notes)
+    )
     return replace(played, report=report)
-
-
-def _trusted(bundle: Bundle, wish: Wish) -> None:
-    """Raises UsageError for what would run commands or load code that came with the file."""
-    found = [
-        f"the fault {kind_of(f)!r} runs {f.argument!r}"
-        for f in (bundle.scenario.fault if bundle.scenario is not None else ())
-        if kind_of(f) in COMMANDS
-    ]
-    found += [
-        f"the fault {f.name!r} runs {f.argument!r}" for r in bundle.plan.ranks for f in r.faults if f.name in COMMANDS
-    ]
-    if bundle.scenario is not None:
-        settings = (bundle.scenario.world.env, *(r.env for r in bundle.scenario.ranks.values()))
-        found += [f"{n}={v} loads code" for env in settings for n, v in env.items() if n.startswith(RUNS_CODE)]
-    if found and not wish.trust:
-        raise UsageError(f"{found[0]}: if you know where the bundle is from, and want that, add --trust")
 
 
 def _versions(bundle: Bundle, report: Report) -> list[str]:

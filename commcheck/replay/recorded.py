@@ -22,11 +22,12 @@ from commcheck.model.case import Case, Origin, RankRecord
 from commcheck.model.diagnosis import Report
 from commcheck.model.phase import PHASES, Phase
 from commcheck.model.plan import Plan
-from commcheck.model.script import Script, decode, encode
+from commcheck.model.script import Script, encode
 from commcheck.planner import local_plan
 from commcheck.replay.bundle import RECORDED, Bundle, bundle_of
 from commcheck.replay.calls import WORLD, folded, script, tape
 from commcheck.replay.fold import chosen
+from commcheck.replay.guard import script as recording
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.scenarios.plan import BASE, IMPATIENT
@@ -83,7 +84,7 @@ def play(bundle: Bundle, size: int | None, *, command: tuple[str, ...], say: Say
     """Play it. Also: the recorded report with the ranks' numbers of now, and what is to be said about the playing."""
     from commcheck.replay.again import Played
 
-    whole = decode(bundle.plan.given)
+    whole = recording(bundle.plan)
     many = len(whole.parts)
     if size is not None and size > many:
         raise UsageError(f"--world-size {size}: the recording has {many} ranks, and no others can be made up")
