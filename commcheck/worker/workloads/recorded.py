@@ -6,6 +6,7 @@ fewer, and its recording ends there. So a call hangs here where it did then, and
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def train(ctx: RankContext) -> None:
     script = decode(ctx.given)
     # A group of which nobody is played is not made, on any rank.
     made = [dist.new_group(list(members)) if members else None for members in script.groups]
-    waiting: list[Any] = []
+    waiting: deque[tuple[Any, Any]] = deque()
     between_two: list[Callable[[], None]] = []
     for call in script.parts[ctx.rank].calls:
         members = script.groups[call.group] if call.group >= 0 else tuple(range(ctx.world_size))
@@ -51,13 +52,26 @@ def train(ctx: RankContext) -> None:
             continue
         work.get_future().add_done_callback(_returned(ctx, index))
         waiting.append((tensors, work))
+        while waiting and waiting[0][1].is_completed():  # so that a long recording does not fill the memory
+            waiting.popleft()[1].wait()
     # These offer no call-back. Their order is their own: nobody else waits for it.
-    thread = threading.Thread(target=lambda: [wait() for wait in between_two], daemon=True)
+    failed: list[BaseException] = []
+    thread = threading.Thread(target=_in_turn, args=(between_two, failed), daemon=True)
     thread.start()
-    for _, work in waiting:
-        work.wait()
+    while waiting:
+        waiting.popleft()[1].wait()
     thread.join()
+    if failed:
+        raise failed[0]
     _stay(ctx)
+
+
+def _in_turn(waits: list[Callable[[], None]], failed: list[BaseException]) -> None:
+    try:
+        for wait in waits:
+            wait()
+    except Exception as error:  # handed over to the rank's own thread
+        failed.append(error)
 
 
 def _record(call: Play, members: tuple[int, ...], world: int) -> Collective:
