@@ -25,7 +25,7 @@ def misdirected(case: Case) -> tuple[Misdirected, ...]:
     home = addresses(case.host(zero.host))
     found = []
     for rank in started(case):
-        tried = master_addresses(rank)
+        tried = tuple(_as_ipv4(a) for a in master_addresses(rank))
         if not tried or rank.init_method != "env://":
             continue
         # A store that listens on all addresses is found under any of the host's own; the resolver's later addresses
@@ -35,6 +35,11 @@ def misdirected(case: Case) -> tuple[Misdirected, ...]:
         if not right and not local:
             found.append(Misdirected(rank=rank, address=tried[0]))
     return tuple(found)
+
+
+def _as_ipv4(address: str) -> str:
+    """An IPv4 address that is written as IPv6, as IPv4."""
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def _any_address(address: str) -> bool:

@@ -10,11 +10,12 @@ IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def parse(text: str) -> IP | None:
-    """An address without its zone; None for a name."""
+    """An address without its zone, IPv4 that is written as IPv6 as IPv4; None for a name."""
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def loopback(text: str) -> bool:

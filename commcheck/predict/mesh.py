@@ -30,7 +30,7 @@ def offers(facts: HostFacts, rank: RankPlan) -> tuple[str, ...] | Prediction:
     if not named:
         return (_of_host_name(facts),)
     made = []
-    for name in named.split(","):
+    for name in named.removesuffix(",").split(","):  # an empty name counts, but at the end
         found = interface(facts, name)
         if found is None:
             why = f"there is no interface {name!r} on {facts.host or 'this host'}"

@@ -31,8 +31,8 @@ def environment_of(rank: RankPlan, name: str) -> str:
 
 def claims(ranks: Ranks) -> Prediction | None:
     """Every rank number once, and one world size."""
-    numbers = {r.slot: _number(environment_of(r, "RANK")) for r in ranks.plan.ranks}
-    sizes = {r.slot: _number(environment_of(r, "WORLD_SIZE")) for r in ranks.plan.ranks}
+    numbers = {r.slot: number_of(environment_of(r, "RANK")) for r in ranks.plan.ranks}
+    sizes = {r.slot: number_of(environment_of(r, "WORLD_SIZE")) for r in ranks.plan.ranks}
     if None in numbers.values() or None in sizes.values():
         return None  # the static rules have the words for it
     size = ranks.plan.size
@@ -84,9 +84,9 @@ def backends(ranks: Ranks) -> Prediction | None:
             facts = ranks.host(rank)
             if facts is not None and facts.backends and name not in facts.backends:
                 return fails("backend-not-built", Symptom.SETUP_FAILURE, f"torch has no {name} here", (rank.slot,))
-    if len({b.lower().removeprefix("cpu:") for b in given}) > 1:
+    if len({frozenset(_backend_names(b)) for b in given}) > 1:
         if all("gloo" in b.lower() for b in given):
-            return unknown("the ranks name their backends differently")
+            return unknown("the ranks name different sets of backends")
         return fails("backend-mismatch", Symptom.SETUP_HANG_TIMEOUT, f"backends differ: {', '.join(sorted(given))}")
     if not any("gloo" in b.lower() for b in given):
         return unknown(f"only worlds with gloo are known here, not {', '.join(sorted(given))}")
@@ -182,7 +182,8 @@ MODELLED = frozenset(
 )
 
 
-def _number(text: str) -> int | None:
+def number_of(text: str) -> int | None:
+    """As torch reads its numbers, by Python's int(): blanks around, a plus, zeros in front and 29_500 are all well."""
     try:
         return int(text)
     except ValueError:

@@ -10,6 +10,7 @@ from commcheck.model.plan import RankPlan
 from commcheck.model.taxonomy import Symptom
 from commcheck.predict.addresses import on_link, own, parse, resolved, routed
 from commcheck.predict.model import Part, Prediction, Ranks, fails, slow, unknown
+from commcheck.predict.settings import number_of
 
 HIGHEST_PORT = 65535
 SHORT = 3.0
@@ -45,7 +46,7 @@ def ports(ranks: Ranks) -> Prediction | None:
         return None
     given = {r.slot: r.environment.get("MASTER_PORT", "") for r in ranks.plan.ranks}
     for slot, text in given.items():
-        number = int(text) if text.strip().lstrip("+-").isdigit() else None
+        number = number_of(text)
         if number is None:
             return fails("env-malformed", Symptom.SETUP_FAILURE, f"MASTER_PORT={text} is no number", (slot,))
         if not 0 <= number <= HIGHEST_PORT:

@@ -110,6 +110,25 @@ def test_of_two_hosts_the_lower_one_may_hide_its_own_address(one, other):
     assert (found.outlook, found.cause) == (FAILS, "interface-unroutable")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env": {"GLOO_SOCKET_IFNAME": "eth0,"}},
+        {"env": {"GLOO_SOCKET_IFNAME": ""}},
+        {"env": {"GLOO_SOCKET_IFNAME": "eth0,eth0"}},
+        {"env": {"MASTER_PORT": " 29_500"}},
+        {"env": {"MASTER_PORT": "+029500"}},
+        {"master": "::ffff:10.77.0.10"},
+        {"rank_backend": {1: "GLOO"}},
+        {"rank_backend": {1: "cpu:gloo"}},
+        {"rank_env": {1: {"USE_LIBUV": "0"}}},
+        {"rank_env": {1: {"GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER": "true"}}},
+    ],
+)
+def test_what_looks_wrong_and_was_seen_to_form(changes):
+    assert outlook(TWO, **changes).outlook is FORMS
+
+
 def test_own_name_on_loopback():
     assert outlook((host(0, own="127.0.1.1"), host(1, own="127.0.1.1"))).cause == "host-resolves-to-loopback"
 

@@ -26,14 +26,14 @@ def match(case: Case) -> Match | None:
     """Different backend names."""
     there = started(case)
     asked = [r.backend for r in there]
-    if len(set(asked)) < 2:
+    if len({_meant(backend) for backend in asked}) < 2:
         return None
     zero = rank_zero(case)
     # What the asking ranks' own torch does not have cannot be what all the others should use.
     asked = [r.backend for r in there if _offered(case, r)] or asked
     most = max(sorted(set(asked)), key=asked.count)
     right = zero.backend if zero is not None and asked.count(zero.backend) == asked.count(most) else most
-    wrong = [r for r in there if r.backend != right]
+    wrong = [r for r in there if _meant(r.backend) != _meant(right)]
     return Match(
         symptom=Symptom.SETUP_FAILURE,
         title=sentence(names(wrong), f"asks for backend {wrong[0].backend}, the others for {right}"),
@@ -49,6 +49,11 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+def _meant(backend: str) -> frozenset[str]:
+    """The backends that a text names: "GLOO", "cpu:gloo" and "cpu:gloo,cuda:gloo" all mean gloo, and form a world."""
+    return frozenset(part.rpartition(":")[2].strip().lower() for part in backend.split(","))
 
 
 def _offered(case: Case, rank: RankRecord) -> bool:
