@@ -170,7 +170,11 @@ def _end(rank: OneRank) -> str:
 def _of_hang(ran: Ran) -> WorldFailedError:
     stuck = [r for r in ran.ranks if not r.complete]
     late = [r for r in stuck if not r.doing]
-    what = "stands still" if ran.case.ended is Ended.STALLED else f"has not ended after {ran.case.seconds:.0f} s"
+    what = (
+        "stands still"
+        if ran.case.ended is Ended.STALLED
+        else f"has not ended after {ran.spec.deadline or ran.case.seconds:g} s"
+    )
     states: dict[str, list[OneRank]] = {}
     for rank in ran.ranks:
         states.setdefault(_state(rank), []).append(rank)
@@ -200,6 +204,8 @@ def _with_diagnosis(error: WorldFailedError, ran: Ran) -> None:
 
 
 def _state(rank: OneRank) -> str:
+    if rank.died:
+        return "has ended"
     return rank.doing or (THROUGH if rank.complete else "runs code of the test" if rank.begun else "forms the group")
 
 

@@ -31,6 +31,8 @@ SAME_SIZE = {
     "all_gather_into_tensor": "input_tensor",
     "reduce_scatter": "output",
     "reduce_scatter_tensor": "output",
+    "all_gather_single": "input_tensor",
+    "reduce_scatter_single": "output",
     "gather": "tensor",
     "scatter": "tensor",
 }
@@ -108,6 +110,9 @@ def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         _recorder.inside = True
         try:
             result = function(*args, **kwargs)
+        except BaseException:
+            journal.noted(CLOSED, "raised")  # the rank is not in it any more, and it has not come back either
+            raise
         finally:
             _recorder.inside = False
         done()
