@@ -171,7 +171,7 @@ class Worlds:
         try:
             ran = run(self, wanted, self._trial(item, wanted, drawn))
         except CommcheckError as error:
-            pytest.fail(f"commcheck: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"commcheck: {error}", pytrace=False) from None
         if self.config.getoption("capture") == "no":
             for rank in ran.ranks:
                 for text, stream in ((rank.out, sys.stdout), (rank.err, sys.stderr)):
