@@ -20,6 +20,8 @@ from commcheck.model.script import Part, Play, Script
 LARGEST_BYTES = 1 << 16
 """Bytes that a rank brings to, or takes from, one call at most: a full recorder of 2000 calls is then played in some hundred
 megabytes, and no collective behaves otherwise with more."""
+LOOK_BACK = 100
+"""Calls of a group that are played before the one that matters: what came back on all ranks long ago decides nothing."""
 WIDEST = 16
 """Bytes of the widest element there is (complex128)."""
 WORLD = -1
@@ -141,6 +143,11 @@ def script(tapes: Iterable[Tape]) -> Script:
             if e.op in PLAYED and (e.peer >= 0 or e.number >= first.get(e.label, 0))
         ]
         parts.append(Part(rank=rank, calls=tuple(calls)))
+    left_out = max((len(t.entries) - len(parts[t.rank].calls) for t in by_rank.values()), default=0)
+    if any(number > 1 for number in first.values()) and left_out:
+        notes.append(
+            f"up to {left_out} calls of a rank are left out: in them all ranks agreed, or not all remember them"
+        )
     return Script(parts=tuple(parts), groups=tuple(groups.listed), notes=tuple(notes))
 
 
@@ -182,16 +189,27 @@ class _Groups:
 
 
 def _first(by_rank: dict[int, Tape]) -> dict[str, int]:
-    """By group: the first call that all of its ranks still remember. Recorders are rings."""
+    """By group: the first call that is played. All of its ranks still remember it (recorders are rings), and at most
+    `LOOK_BACK` calls in which all agree come before the first in which two differ, or that somebody has not issued."""
     oldest: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    differs: dict[str, int] = {}
+    seen: dict[tuple[str, int], tuple[str, int, str]] = {}
     for tape in by_rank.values():
-        own: dict[str, int] = {}
+        own: dict[str, list[int]] = {}
         for entry in tape.entries:
-            if entry.peer < 0:
-                own.setdefault(entry.label, entry.number)
-        for label, number in own.items():
-            oldest[label] = max(oldest.get(label, 0), number)
-    return oldest
+            if entry.peer >= 0:
+                continue
+            own.setdefault(entry.label, []).append(entry.number)
+            what = (entry.op, entry.elements, entry.dtype)
+            if seen.setdefault((entry.label, entry.number), what) != what:
+                differs[entry.label] = min(differs.get(entry.label, entry.number), entry.number)
+        for label, numbers in own.items():
+            oldest[label] = max(oldest.get(label, 0), numbers[0])
+            newest[label] = min(newest.get(label, numbers[-1]), numbers[-1])
+    return {
+        label: max(oldest[label], min(newest[label], differs.get(label, newest[label])) - LOOK_BACK) for label in oldest
+    }
 
 
 def _part(entry: Entry, members: int) -> int:

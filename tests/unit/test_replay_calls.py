@@ -10,7 +10,7 @@ from commcheck.errors import InputError, UsageError
 from commcheck.model.plan import Place, Plan, RankPlan
 from commcheck.model.scenario import Expect, RankSettings, Scenario, World
 from commcheck.model.script import decode, encode
-from commcheck.replay.calls import LARGEST_BYTES, WIDEST, WORLD, _cut, folded, script, tape
+from commcheck.replay.calls import LARGEST_BYTES, LOOK_BACK, WIDEST, WORLD, _cut, folded, script, tape
 from commcheck.replay.fold import chosen, resized, resized_scenario
 from commcheck.scenarios.kinds import specs
 
@@ -105,6 +105,15 @@ def test_one_name_with_other_members_is_another_group():
 def test_rings_are_cut_to_what_all_remember():
     made = script([dump(0, *(entry(i) for i in range(3, 9))), dump(1, *(entry(i) for i in range(5, 10)))])
     assert [[c.seq for c in p.calls] for p in made.parts] == [[5, 6, 7, 8], [5, 6, 7, 8, 9]]
+
+
+def test_what_agreed_long_ago_is_left_out():
+    many = [entry(i) for i in range(1, 1001)]
+    made = script([dump(0, *many), dump(1, *many[:-1])])
+    assert [(p.calls[0].seq, p.calls[-1].seq) for p in made.parts] == [(999 - LOOK_BACK, 1000), (999 - LOOK_BACK, 999)]
+    other = [*many[:299], entry(300, sizes=((5,),)), *many[300:]]
+    made = script([dump(0, *many), dump(1, *other)])
+    assert [(p.calls[0].seq, p.calls[-1].seq) for p in made.parts] == [(300 - LOOK_BACK, 1000)] * 2
 
 
 def test_who_left_no_dump_is_not_judged_and_said():
