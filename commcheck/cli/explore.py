@@ -93,7 +93,11 @@ def budget(text: str) -> Budget:
 
 
 def exit_code(done: Exploration) -> int:
-    """0 nothing unforeseen, 1 something, 3 it could not be found out."""
+    """0 nothing unforeseen, 1 something, 3 it could not be found out, 130 interrupted."""
+    from commcheck.explore.drive import INTERRUPTED
+
+    if done.ended == INTERRUPTED:
+        return 130
     if done.base != "healthy":
         return 1 if done.base == "unhealthy" else 3
     if any(f.surprise for g in done.groups for f in g.findings):

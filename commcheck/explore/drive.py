@@ -19,6 +19,8 @@ class Budget(Value, frozen=True):
     seconds: float | None = None
 
 
+INTERRUPTED = "interrupted"
+
 Said = Callable[[str], None]
 
 
@@ -27,27 +29,30 @@ def explore(search: Search, worlds: Worlds, budget: Budget, said: Said, notes: t
 
     The last round may be cut to the budget: which worlds it leaves out does not depend on time where worlds are counted."""
     begin = time.monotonic()
+    try:
+        ended = _run(search, worlds, budget, said, begin)
+    except KeyboardInterrupt:
+        ended = INTERRUPTED  # what was learnt until then is still worth telling
+    return summary(search, seconds=time.monotonic() - begin, ended=ended, notes=notes)
+
+
+def _run(search: Search, worlds: Worlds, budget: Budget, said: Said, begin: float) -> str:
+    """Run rounds until there are no more; why it ended."""
     rounds = search.rounds()
     rows = next(rounds)
     done = 0
-    ended = ""
     while True:
         if budget.worlds is not None and done + len(rows) > budget.worlds:
-            ended = f"the budget of {budget.worlds} worlds is spent"
-            break
+            return f"the budget of {budget.worlds} worlds is spent"
         if budget.seconds is not None and time.monotonic() - begin > budget.seconds:
-            ended = f"the budget of {budget.seconds:g} s is spent"
-            break
+            return f"the budget of {budget.seconds:g} s is spent"
         seen = worlds.run([search.space.config(row) for row in rows])
         done += len(rows)
         said(_line(search, done, seen))
         try:
             rows = rounds.send(seen)
         except StopIteration:
-            ended = "nothing is left to try"
-            break
-    rounds.close()
-    return summary(search, seconds=time.monotonic() - begin, ended=ended, notes=notes)
+            return "nothing is left to try"
 
 
 def _line(search: Search, done: int, seen: tuple[Observation, ...]) -> str:

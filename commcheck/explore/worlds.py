@@ -73,6 +73,7 @@ class Worlds:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self._workers:
+            worker.over.set()
             worker.asked.put(None)
         for worker in self._workers:
             worker.join(JOIN_SECONDS)
@@ -114,6 +115,7 @@ class _Worker(threading.Thread):
         # A daemon: after Ctrl-C nobody waits for a world's deadline. All that it has started dies with this process.
         super().__init__(name=f"worlds {number}", daemon=True)
         self.asked: queue.SimpleQueue[_Jobs | None] = queue.SimpleQueue()
+        self.over = threading.Event()
         self._topology, self._faults, self._rank_faults = lab, faults, rank_faults
         self._terms = Terms(deadline=deadline)
         self._facts: dict[tuple[Place, str], HostFacts] = {}
@@ -139,7 +141,7 @@ class _Worker(threading.Thread):
 
     def _work(self, jobs: _Jobs, launcher: Launcher, broken: BaseException | None) -> None:
         left, answers = jobs
-        while True:
+        while not self.over.is_set():
             try:
                 number, config = left.get_nowait()
             except queue.Empty:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import xml.dom.minidom
@@ -84,6 +85,22 @@ def test_a_picture_a_page_and_a_text(tmp_path):
         assert "file" in text
         if form == "svg":
             xml.dom.minidom.parseString(text)
+
+
+def test_an_interrupted_search_tells_what_it_has_learnt_and_leaves_nothing():
+    running = subprocess.Popen(
+        [sys.executable, "-m", "commcheck", "explore", "--budget", "10m"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
+    for line in running.stderr:
+        if " worlds, " in line:
+            break
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted" in out
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)
 
 
 @pytest.mark.parametrize(
