@@ -1,6 +1,9 @@
 """`commcheck explore` in a lab with faults that it is not told of."""
 
+import os
+
 import pytest
+from census import descendants, machine, wait_until
 
 from commcheck.errors import InputError
 from commcheck.explore.drive import Budget, explore
@@ -42,8 +45,11 @@ def test_faults_that_lie_in_a_lab_are_found_and_shrunk_to_what_meets_them(tmp_pa
     space = chosen(lab_space(topology), ["start", "address", "port", "GLOO_SOCKET_IFNAME"])
     space = space.cut({"address": ["ipv6"], "port": ["29501"], "GLOO_SOCKET_IFNAME": ["eth0", "eth1"]})
     search = Search(space, seed=3)
+    before, running = machine(), descendants(os.getpid())
     with Worlds(topology, faults=faults) as worlds:
         done = explore(search, worlds, Budget(worlds=250), lambda _: None)
+    assert wait_until(lambda: descendants(os.getpid()) <= running)
+    assert machine() == before
     assert done.base == "healthy"
     assert done.coverage.open == 0
     surprises = [f.settings for g in done.groups for f in g.findings if f.surprise]
