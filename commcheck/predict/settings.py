@@ -22,6 +22,8 @@ SURE = 0.75
 NO_BOOLEAN = frozenset({"perhaps", "many", ""})
 TLS = "GLOO_DEVICE_TRANSPORT_TCP_TLS_"
 TRUE = frozenset({"y", "yes", "1", "t", "true"})
+GLOO_YES = frozenset({"1", "True"})
+"""Gloo's own flags know no other word for yes."""
 
 
 def environment_of(rank: RankPlan, name: str) -> str:
@@ -113,17 +115,18 @@ def transport(ranks: Ranks) -> Prediction | None:
 
 def connecting(ranks: Ranks) -> Prediction | None:
     """All ranks connect at the same time, and number their connections in the same way: the other side reads what a rank
-    says of itself as if it were its own, and crashes over it."""
-    for name, yes in (("TORCH_GLOO_LAZY_INIT", TRUE), ("GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER", {"1", "True"})):
-        ways = {_is(environment_of(r, name), yes) for r in ranks.plan.ranks}
-        if len(ways) > 1:
-            why = f"{name} differs between the ranks: what they tell each other has another form"
-            return fails("env-differs-between-ranks", Symptom.TRAIN_SEGMENTATION_FAULT, why)
-    return None
+    says of itself as if it were its own, and crashes over it. Those that connect late number nothing beforehand."""
+    late = {_is(environment_of(r, "TORCH_GLOO_LAZY_INIT"), TRUE) for r in ranks.plan.ranks}
+    numbered = {_is(environment_of(r, "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER"), GLOO_YES) for r in ranks.plan.ranks}
+    name = "TORCH_GLOO_LAZY_INIT" if len(late) > 1 else "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER"
+    if len(late) == 1 and (len(numbered) == 1 or late == {True}):
+        return None
+    why = f"{name} differs between the ranks: what they tell each other has another form"
+    return fails("env-differs-between-ranks", Symptom.TRAIN_SEGMENTATION_FAULT, why)
 
 
 def _is(value: str, yes: AbstractSet[str]) -> bool:
-    return value in yes or (value.lower() in yes and "True" not in yes)
+    return value in yes or (yes is TRUE and value.lower() in yes)
 
 
 def debugging(ranks: Ranks) -> Prediction | None:

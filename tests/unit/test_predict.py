@@ -123,6 +123,7 @@ def test_of_two_hosts_the_lower_one_may_hide_its_own_address(one, other):
         {"rank_backend": {1: "cpu:gloo"}},
         {"rank_env": {1: {"USE_LIBUV": "0"}}},
         {"rank_env": {1: {"GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER": "true"}}},
+        {"env": {"TORCH_GLOO_LAZY_INIT": "1"}, "rank_env": {1: {"GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER": "1"}}},
     ],
 )
 def test_what_looks_wrong_and_was_seen_to_form(changes):
