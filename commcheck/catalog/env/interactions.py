@@ -33,7 +33,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
                 "with lazy connections an address that cannot be reached shows at the first call and not at the start.",
                 "pytorch torch/csrc/distributed/c10d/GlooDeviceFactory.cpp"),
     Interaction(("GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER", "TORCH_GLOO_LAZY_INIT"),
-                "both change what the ranks tell each other of themselves: each must be the same on all ranks.", _SEEN),
+                "with lazy connections nothing is numbered beforehand, and the first does nothing; without, it must be the same "
+                "on all ranks. The second must be so in any case.", _SEEN),
     Interaction(("GLOO_DEVICE_TRANSPORT", "GLOO_DEVICE_TRANSPORT_TCP_TLS_PKEY", "GLOO_DEVICE_TRANSPORT_TCP_TLS_CERT",
                  "GLOO_DEVICE_TRANSPORT_TCP_TLS_CA_FILE", "GLOO_DEVICE_TRANSPORT_TCP_TLS_CA_PATH"),
                 "TCP_TLS needs the key, the certificate and one of the two authorities; no other transport reads them.",

@@ -109,7 +109,8 @@ def _effective(name: str, who: Seen) -> str:
     if name == "GLOO_SOCKET_IFNAME":
         return str(1 + value.count(","))  # one mesh for each; without any, one by the host's name
     if name == "GLOO_ENABLE_RANK_AS_SEQUENCE_NUMBER":
-        return "1" if who.environment.get(name) in {"1", "True"} else "0"
+        lazy = who.environment.get("TORCH_GLOO_LAZY_INIT", "").lower() in {"1", "true", "yes", "y", "t"}
+        return "1" if who.environment.get(name) in {"1", "True"} and not lazy else "0"  # lazy ranks number nothing
     return {"true": "1", "yes": "1", "false": "0", "no": "0"}.get(value, value)
 
 
