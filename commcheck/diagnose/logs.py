@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, doing, index, raising, scan
+from commcheck.diagnose import crosscheck, doing, index, raising, scan, showing
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -37,6 +37,9 @@ _NOISE = 0.15
 _TEXT = 2000  # of a line's text, for a report
 _LISTED = 5  # names of sources in one sentence
 _HOSTS = 64  # of one diagnosis
+_ANSWERS = 3  # symptoms that are offered
+_GUESS = 0.2
+_ENDED = (Symptom.TRAIN_OTHER_FAILURE,)  # what a launcher says of an end: any other wording tells more
 
 
 class Reading:
@@ -140,12 +143,12 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     compared = (*alone, *crosscheck.findings(lines))
     sure = sure or any(finding.confidence >= _SURE and finding.cause in known for finding in compared)
     first = min((_position(h) for h in hits if h.signature.weight >= _SURE), default=(0.0, 0))
+    symptoms = {
+        cause: _symptoms(known[cause], found, lines, stage) for cause, found in by_cause.items() if cause in known
+    }
     matches = {
-        cause: _match(
-            known[cause], found, stage, _shown(found, lines), sure=sure, first=first, survived=cause in survived
-        )
-        for cause, found in by_cause.items()
-        if cause in known
+        cause: _match(known[cause], by_cause[cause], likely, sure=sure, first=first, survived=cause in survived)
+        for cause, (likely, *_) in symptoms.items()
     }
     if sure:  # of what peers say beside a failure that names itself, the least likely is noise
         matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
@@ -157,8 +160,10 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
         unknown = unclassified(lines, stage, best=max((match.confidence for match in matches.values()), default=0.0))
         if unknown:
-            matches[UNCLASSIFIED.cause] = unknown[1]
+            likeliest = max(matches.values(), key=lambda match: match.confidence, default=unknown[1])
+            matches[UNCLASSIFIED.cause] = replace(unknown[1], symptom=likeliest.symptom)  # whatever the cause
     pairs = [(UNCLASSIFIED if cause == UNCLASSIFIED.cause else known[cause], match) for cause, match in matches.items()]
+    pairs += _otherwise(pairs, symptoms)
     return tuple(sorted(pairs, key=lambda pair: (-pair[1].confidence, pair[0].code)))
 
 
@@ -195,7 +200,7 @@ def _summary(hit: scan.Hit) -> bool:
 def _compared(rule: Rule, finding: crosscheck.Finding, stage: Stage | None) -> Match:
     """What lines of several ranks show together."""
     return Match(
-        symptom=symptom_at(rule, stage, finding.shows),
+        symptom=showing.ranked(rule, stage, finding.shows)[0],
         title=rule.title,
         confidence=finding.confidence,
         ranks=finding.ranks,
@@ -212,7 +217,7 @@ def unclassified(lines: Sequence[LogLine], stage: Stage | None, best: float) -> 
         return None
     unusual = _unusual(scan.troubles(lines))
     match = Match(
-        symptom=symptom_at(UNCLASSIFIED, stage, doing.shown(lines)),
+        symptom=showing.ranked(UNCLASSIFIED, stage, doing.shown(lines))[0],
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),
@@ -236,28 +241,60 @@ def _position(hit: scan.Hit) -> tuple[float, int]:
     return (hit.line.seconds if hit.line.seconds is not None else 0.0, hit.line.number)
 
 
-def _shown(hits: Sequence[scan.Hit], lines: Sequence[LogLine]) -> tuple[Symptom, ...]:
-    """What the weightiest wording of a cause says that it is, or else what the program was doing."""
-    best = max(hits, key=lambda hit: hit.signature.weight)
-    if best.cause in _OF_SOFTWARE and (symptoms := doing.installing(lines, best.line)):
-        return symptoms
-    return best.signature.symptoms or (
-        doing.shown(lines, best.line) if best.cause in (_SCRIPT, *_AS_THE_PROGRAM) else ()
-    )
+def _symptoms(
+    rule: Rule, hits: Sequence[scan.Hit], lines: Sequence[LogLine], stage: Stage | None
+) -> tuple[Symptom, ...]:
+    """What a cause may show as, the likeliest first: what its weightiest wording says, or else what the program was
+    doing, at the stage that its traceback tells, or else the rest of the log."""
+    best = max(hits, key=lambda hit: (hit.cause != _SCRIPT and hit.signature.symptoms != _ENDED, hit.signature.weight))
+    if best.cause in _OF_SOFTWARE and (shown := doing.installing(lines, best.line)):
+        return shown
+    shown = best.signature.symptoms
+    if shown in ((), _ENDED) and best.cause in (_SCRIPT, *_AS_THE_PROGRAM):
+        shown = doing.shown(lines, best.line)
+    stage = showing.stage_at(lines, best.line) or stage
+    symptoms = showing.ranked(rule, stage, shown, best.line.text)
+    return (symptoms[0], *showing.undecided(symptoms, stage))
+
+
+def _otherwise(
+    pairs: Sequence[tuple[Rule, Match]], symptoms: dict[str, tuple[Symptom, ...]]
+) -> list[tuple[Rule, Match]]:
+    """The likeliest cause again as what else it may show as, where too little is told to know, behind all others."""
+    roots = sorted((pair for pair in pairs if not pair[1].consequence), key=lambda pair: -pair[1].confidence)
+    if not roots:
+        return []
+    rule, match = roots[0]
+    said = {other.symptom for _, other in roots}
+    least = min(other.confidence for _, other in roots)
+    others = [symptom for symptom in symptoms.get(rule.cause, ()) if symptom not in said][
+        : max(0, _ANSWERS - len(said))
+    ]
+    return [
+        (
+            rule,
+            replace(
+                match,
+                symptom=symptom,
+                title=f"{rule.title} ({showing.when(symptom)})",
+                confidence=round(min(_GUESS, least / 2) / number, 3),
+                fixes=(),
+            ),
+        )
+        for number, symptom in enumerate(others, 1)
+    ]
 
 
 def _match(
     rule: Rule,
     hits: Sequence[scan.Hit],
-    stage: Stage | None,
-    shown: tuple[Symptom, ...],
+    symptom: Symptom,
     *,
     sure: bool,
     first: tuple[float, int],
     survived: bool,
 ) -> Match:
-    """One cause's hits as a match. `shown`: what they say that it is; `sure`: some cause has a wording of its own;
-    `first`: where the first of those is."""
+    """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
     told_by_peers = rule.cause != _SCRIPT  # a program's exception is its own, however little it tells
     follows = sure and told_by_peers and not survived and confidence < scan.GENERIC_BELOW
@@ -270,7 +307,7 @@ def _match(
     named = {hit.named for hit in hits if hit.named is not None}
     own = {hit.line.rank for hit in hits if hit.line.rank is not None and hit.signature.weight >= scan.GENERIC_BELOW}
     return Match(
-        symptom=symptom_at(rule, stage, shown),
+        symptom=symptom,
         title=rule.title,
         confidence=round(confidence, 3),
         ranks=tuple(sorted(named or own)),
@@ -285,25 +322,6 @@ def _hosts(hits: Sequence[scan.Hit], named: set[int]) -> tuple[str, ...]:
     """Where the lines were written, unless they blame a rank that may be elsewhere."""
     own = (hit for hit in hits if hit.signature.weight >= scan.GENERIC_BELOW)
     return () if named else tuple(dict.fromkeys(hit.line.host for hit in own if hit.line.host))[:_HOSTS]
-
-
-_PREFIX = {
-    Stage.BUILD: ("build-",),
-    Stage.SETUP: ("setup-",),
-    Stage.PREPARATION: ("prep-",),
-    Stage.TRAINING: ("train-", "perf-"),
-}
-
-
-def symptom_at(rule: Rule, stage: Stage | None, shown: tuple[Symptom, ...] = ()) -> Symptom:
-    """Which of a rule's symptoms it is at a stage; the usual one where the stage is not known or not among them.
-    `shown`: those that a wording of it stands for."""
-    among = [symptom for symptom in shown if symptom in rule.symptoms] or rule.symptoms
-    if stage is not None:
-        for symptom in among:
-            if symptom.value.startswith(_PREFIX[stage]):
-                return symptom
-    return among[0]
 
 
 def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:

@@ -68,10 +68,12 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
         (
             *progress.WORDS, "autograd", ".backward(", "optimizer.step", "seqnum=", "horovodallreduce",
             "horovod_allreduce", "images/sec", "img/sec", "training_step", "train_step", "train_one_epoch", "compute_loss",
+            "in train_epoch", "in _train_epoch", "in run_epoch", "optimizer_step", "validation_step", "clip_grad_norm", "forward_backward",
         ),
         (
-            r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|autograd|\.backward\("
-            r"|optimizer\.step|SeqNum=(?:\d{3,})|\b(?:training_step|train_step|train_one_epoch|compute_loss)\b"
+            r"(?i)\bepoch\b\W{0,4}\d|HorovodAllreduce|horovod_allreduce|\bim(?:ages|g)/sec\b|\b(?:iter(?:ation)?|step)s?\b\W{0,4}\d|\bloss\b\W{0,4}\d|autograd(?!/grad_mode)|\.backward\("
+            r"|optimizer\.step|SeqNum=(?:\d{3,})|\b(?:training_step|train_step|train_one_epoch|compute_loss|optimizer_step|validation_step)\b"
+            r"|, in (?:_?train_epoch|run_epoch|clip_grad_norm_?|forward_backward\w*)\b"
             # Bars are drawn for reading and loading too.
             r"|^(?!.*\b(?:loading|download\w*|map|tokeniz\w*|generating|filter\w*|fetching|resolving|caching|preprocess\w*|saving)\b).*it/s\b"
         ),
@@ -82,13 +84,15 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
             "_sync_module_states", "_verify_param", "ddp expects", "broadcast_parameters", "broadcast_variables",
             "broadcast_global_variables", "horovodbroadcast", "horovod_broadcast", "load_checkpoint", "load_state_dict",
             "tokeniz", "seqnum=", "_ddp_init_helper", "_verify_model_across_ranks", "fsdp/_init_utils", "_sync_params_and_buffers",
-            "_broadcast_model", "accelerator.prepare(", "_dist_broadcast_coalesced", "parallel/distributed.py",
+            "_broadcast_model", "accelerator.prepare(", "_dist_broadcast_coalesced", "parallel/distributed.py", ", in prepare", "build_model", "load_model", "setup_model", "init_model",
+            "wrap_model", "_configure_distributed_model", "distributeddataparallel(", "ddp(", "fully_shard",
         ),
         (
             r"_sync_module_states|_verify_param_shape|_verify_params_across|DDP expects same model|broadcast_parameters"
             r"|broadcast_variables|broadcast_global_variables|Horovod_?[Bb]roadcast|load_checkpoint|load_state_dict|tokeniz|SeqNum=(?:1|2|3)\b"
             r"|_ddp_init_helper|_verify_model_across_ranks|fsdp/_init_utils|_sync_params_and_buffers|_broadcast_model|accelerator\.prepare\("
             r"|_dist_broadcast_coalesced|parallel/distributed\.py\", line \d+, in __init__"
+            r"|, in (?:prepare(?:_\w+)?|_?(?:build|load|wrap|setup|init)_model\w*|_configure_distributed_model)\b|= ?(?:\w+\.)*(?:DistributedDataParallel|DDP|fully_shard)\("
         ),
     ),
     (
@@ -97,12 +101,14 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
             "init_process_group", "mpi_init", "master init", "rendezvous", "tcpstore", "socket.cpp", "connectfullmesh",
             "ncclcomminit", "bootstrap", "gloo/transport", "clients joined", "initializing distributed",
             "initialize distributed", "distributed.initialize", "hvd.init", "operation=", "execute operation", "init.cc:",
-            "ibv_modify_qp",
+            "ibv_modify_qp", "initialize_dist", "setup_distributed", "init_dist", "init_device",
+            "_new_process_group_helper", "initialize_model_parallel", "distributed_environment",
         ),
         (
-            r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore(?!\.cpp:\d+\] \[c10d\] (?:recv|send))|socket\.cpp|connectFullMesh|ncclCommInit|[Bb]ootstrap"
+            r"init_process_group|MPI_Init|MPI_INIT|Master init|[Rr]endezvous|TCPStore(?!\.cpp:\d+\] \[c10d\] (?:recv|send))|socket\.cpp|connectFullMesh|ncclCommInit|(?<!_)[Bb]ootstrap"
             r"|gloo/transport/tcp/device|clients joined|initializ(?:ing|e) distributed|jax\.distributed\.initialize|hvd\.init"
             r"|operation=(?:Connect|Setup|Init)\b|execute operation (?:Connect|Setup|Init)\b|\binit\.cc:\d+ -> \d|ibv_modify_qp"
+            r"|, in (?:\w*init(?:ialize)?_dist\w*|setup_distributed|_?init_device|_new_process_group_helper|initialize_model_parallel\w*|init_\w*distributed_environment)\b"
         ),
     ),
     (

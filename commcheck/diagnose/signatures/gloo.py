@@ -54,6 +54,10 @@ SIGNATURES = table(
         _PAIR,
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
         "timed out connecting: SO_ERROR: Connection refused, remote=[127.0.0.1]:4711",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"route-missing": 0.75, "partition": 0.35, "data-ports-refused": 0.35},
@@ -62,6 +66,11 @@ SIGNATURES = table(
         _PAIR,
         "timed out connecting: SO_ERROR: No route to host, remote=[10.9.0.2]:4711",
         "timed out connecting: SO_ERROR: Connection refused, remote=[10.9.0.2]:4711",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"route-missing": 0.85, "interface-unroutable": 0.4},
@@ -123,6 +132,11 @@ SIGNATURES = table(
         _PAIR + ", read() returned 0",
         "RuntimeError: [/src/gloo/transport/tcp/pair.cc:554] Connection closed by peer [10.9.0.2]:4711",
         "Connection closed by user",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.41, "rank-killed": 0.3, "collective-shape-mismatch": 0.2},

@@ -1,6 +1,7 @@
 """Horovod, TensorFlow's distribution strategies over gRPC, and JAX."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _CONTROLLER = "horovod: horovod/common/controller.cc, ConstructResponse"
 _GRPC = "grpc-core as TensorFlow and JAX print it"
@@ -61,6 +62,10 @@ SIGNATURES = table(
         "horovod: horovod/common/common.h, SHUT_DOWN_ERROR (another rank ended first)",
         "Horovod has been shut down. This was caused by an exception on one of the ranks",
         "Horovod has been initialized",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.3},
@@ -69,6 +74,10 @@ SIGNATURES = table(
         "horovod: horovod/common/exceptions.py (a collective failed; another rank mostly knows why)",
         "horovod.common.exceptions.HorovodInternalError: ncclCommInitRank failed",
         "HorovodRankError",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"interface-missing": 0.92},
@@ -109,6 +118,11 @@ SIGNATURES = table(
         _GRPC,
         "UnavailableError: failed to connect to all addresses; last error: UNKNOWN: ipv4:10.9.0.2:2233: Failed to connect to remote host: Connection refused",
         "connected to all addresses",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"rank-exited": 0.45, "rank-killed": 0.35, "rank-crashed": 0.35},
@@ -117,6 +131,11 @@ SIGNATURES = table(
         _GRPC,
         "tensorflow.python.framework.errors_impl.UnavailableError: Socket closed",
         "UNAVAILABLE: no such service",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"host-unresolvable": 0.8},
@@ -157,6 +176,10 @@ SIGNATURES = table(
         "tensorflow/xla: coordination service; Ray; torchelastic",
         "UNAVAILABLE: Task /job:jax_worker/replica:0/task:3 heartbeat timeout.",
         "heartbeat interval is 10 s",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PERF_HANG,
+        ),
     ),
     Wording(
         {"collective-missing-rank": 0.6, "rank-straggling": 0.4, "collective-order-mismatch": 0.3},
@@ -173,6 +196,11 @@ SIGNATURES = table(
         "tensorflow: tensorflow/core/common_runtime/base_collective_executor.cc",
         "Collective ops is aborted by: UNAVAILABLE: Task /job:worker/task:1 went away",
         "Collective ops are enabled",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"env-malformed": 0.7},

@@ -1,6 +1,7 @@
 """Names, addresses and limits of a host, as the C library, Python and the kernel say it."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 SIGNATURES = table(
     Wording(
@@ -59,6 +60,11 @@ SIGNATURES = table(
         "Python: errno ECONNREFUSED",
         "ConnectionRefusedError: [Errno 111] Connection refused",
         "connection accepted",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3, "link-flapping": 0.1},
@@ -67,6 +73,11 @@ SIGNATURES = table(
         "Python: errno ECONNRESET, EPIPE",
         "ConnectionResetError: [Errno 104] Connection reset by peer",
         "ConnectionRefusedError: [Errno 111] Connection refused",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"fd-limit": 0.92},
@@ -83,6 +94,7 @@ SIGNATURES = table(
         "Python: multiprocessing/reduction.py (a file descriptor could not be passed on)",
         "RuntimeError: received 0 items of ancdata",
         "received 3 items",
+        symptoms=(Symptom.PREP_DATA_LOADING_FAILURE,),
     ),
     Wording(
         {"process-limit": 0.85},

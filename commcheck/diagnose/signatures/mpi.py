@@ -1,6 +1,7 @@
 """MPI libraries and launchers that start one process after another: Open MPI, MPICH, DeepSpeed, accelerate."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _TCP = "openmpi: opal/mca/btl/tcp"
 
@@ -52,6 +53,7 @@ SIGNATURES = table(
         "openmpi: help-mpi-api.txt; MPICH",
         "MPI_ABORT was invoked on rank 3 in communicator MPI_COMM_WORLD",
         "MPI_ABORT is available",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-exited": 0.42, "script-error": 0.4},
@@ -60,6 +62,7 @@ SIGNATURES = table(
         "openmpi: the launcher's summary; MPICH: hydra's",
         "=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES",
         "normal termination",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
@@ -68,6 +71,10 @@ SIGNATURES = table(
         "MPICH and Intel MPI: hydra",
         "APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)",
         "APPLICATION TERMINATED WITH THE EXIT STRING: Hangup (signal 1)",
+        symptoms=(
+            Symptom.TRAIN_OUT_OF_MEMORY,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"launcher-failure": 0.9},
@@ -117,6 +124,10 @@ SIGNATURES = table(
         "deepspeed: deepspeed/launcher/launch.py; Python: subprocess",
         "[launch.py:315:sigkill_handler] ['/usr/bin/python3', 'train.py'] exits with return code = -9",
         "exits with return code = 1",
+        symptoms=(
+            Symptom.TRAIN_OUT_OF_MEMORY,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},
@@ -125,6 +136,7 @@ SIGNATURES = table(
         "deepspeed: deepspeed/launcher/launch.py; Python: subprocess",
         "exits with return code = -11",
         "exits with return code = 1",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.3},
@@ -133,6 +145,10 @@ SIGNATURES = table(
         "deepspeed: deepspeed/launcher/launch.py; Python: subprocess",
         "subprocess.CalledProcessError: Command '['python3', 'train.py']' died with <Signals.SIGABRT: 6>.",
         "exits with return code = 1",
+        symptoms=(
+            Symptom.TRAIN_SEGMENTATION_FAULT,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
@@ -141,6 +157,7 @@ SIGNATURES = table(
         "deepspeed: deepspeed/launcher/launch.py; accelerate and torch.distributed.launch: subprocess",
         "exits with return code = 1",
         "exits with return code = 0",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-oom-killed": 0.5, "rank-killed": 0.48},
@@ -149,6 +166,10 @@ SIGNATURES = table(
         "shells: a child ended by SIGKILL, mostly the kernel's out-of-memory killer",
         "run.sh: line 7:  4711 Killed                  python train.py",
         "Killed process 4711 (python)",
+        symptoms=(
+            Symptom.TRAIN_OUT_OF_MEMORY,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-exited": 0.42, "partition": 0.4, "rank-stopped": 0.25},
@@ -157,6 +178,10 @@ SIGNATURES = table(
         "ray: gcs server",
         "The node with node id: ab12 has been marked dead because the detector has missed too many heartbeats from it.",
         "the node has been marked",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PERF_HANG,
+        ),
     ),
     Wording(
         {"launcher-mismatch": 0.8},
@@ -181,6 +206,11 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc until 2.18",
         "trainer-a:41:77 [1] NCCL INFO Call to connect returned Connection refused, retrying",
         "Call to connect returned",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"data-ports-dropped": 0.62, "one-way-blocked": 0.35},
@@ -197,5 +227,10 @@ SIGNATURES = table(
         "nccl: src/include/socket.h until 2.9",
         "trainer-a:41:77 [3] include/socket.h:398 NCCL WARN Call to write failed : Connection reset by peer",
         "Call to write done",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
 )

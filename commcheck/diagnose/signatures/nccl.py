@@ -55,6 +55,11 @@ SIGNATURES = table(
         _SOCKET,
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 127.0.0.1<43210> failed : Connection refused",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"data-ports-dropped": 0.7, "interface-unroutable": 0.4, "one-way-blocked": 0.35},
@@ -79,6 +84,11 @@ SIGNATURES = table(
         _SOCKET,
         "trainer-a:41:77 [1] misc/socket.cc:49 NCCL WARN socketProgress: Connection closed by remote peer trainer-b<43210>",
         "Connection established with remote peer",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.3, "link-flapping": 0.2},
@@ -87,6 +97,11 @@ SIGNATURES = table(
         _SOCKET,
         "trainer-a:41:77 [1] misc/socket.cc:518 NCCL WARN Net : Call to recv from 10.9.0.2<43210> failed : Connection reset by peer",
         "Call to recv from 10.9.0.2<43210> succeeded",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3},
@@ -103,6 +118,11 @@ SIGNATURES = table(
         "nccl: src/init.cc, ncclGetErrorString (a remote end or the network: it does not know which)",
         "ncclRemoteError: A call failed possibly due to a network error or a remote process exiting prematurely.",
         "remote process started",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"transport-unavailable": 0.3, "data-ports-dropped": 0.25, "rank-exited": 0.25, "shm-too-small": 0.15},
@@ -111,6 +131,11 @@ SIGNATURES = table(
         "nccl: src/init.cc, ncclGetErrorString (any failed system call)",
         "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1207, unhandled system error, NCCL version 2.19.3",
         "system error handling enabled",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"device-fault": 0.28, "driver-mismatch": 0.25, "peer-access-broken": 0.2, "memory-exhausted": 0.2},
@@ -216,6 +241,11 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/NCCLUtils.cpp, getNcclErrorDetailStr",
         "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
         "ncclSuccess",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"transport-unavailable": 0.35, "data-ports-dropped": 0.3, "rank-exited": 0.3},
@@ -224,6 +254,11 @@ SIGNATURES = table(
         "nccl: src/proxy.cc",
         "[Proxy Service 3] Failed to execute operation Connect from rank 1, retcode 2",
         "execute operation Connect",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"address-family-mismatch": 0.56, "interface-missing": 0.52},

@@ -17,6 +17,11 @@ SIGNATURES = table(
         _AT
         + "transport/net_ib.cc:839 NCCL WARN NET/IB : Got completion with error 12, opcode 1, len 0, vendor err 129",
         "Got completion",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"transport-unavailable": 0.72},
@@ -35,6 +40,10 @@ SIGNATURES = table(
         _IB + ", src/misc/ibvwrap.cc",
         _AT + "NCCL WARN NET/IB : Unable to query port_num 1",
         "NET/IB : Using [0]mlx5_0:1/IB",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"transport-unavailable": 0.75, "env-malformed": 0.3},
@@ -200,6 +209,11 @@ SIGNATURES = table(
         "nccl: src/proxy.cc, src/misc/ipcsocket.cc",
         _AT + "proxy.cc:1143 NCCL WARN Socket recv failed while polling for opId=0x7fa0",
         "polling for opId",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"data-ports-refused": 0.5, "rank-exited": 0.42},
@@ -209,6 +223,11 @@ SIGNATURES = table(
         _AT + "NCCL WARN socketPollConnect: connect returned Connection refused, exceeded error retry count (34)",
         "retry count 1",
         "nccl 2.24 to 2.26",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"data-ports-dropped": 0.6, "interface-unroutable": 0.4, "one-way-blocked": 0.3},
@@ -236,6 +255,11 @@ SIGNATURES = table(
         _AT + "NCCL WARN socketStartConnect: exceeded retries (20000)",
         "retries 3",
         "nccl 2.16 to 2.23",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"peer-access-broken": 0.45, "transport-fallback": 0.3},

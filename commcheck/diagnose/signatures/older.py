@@ -11,6 +11,11 @@ SIGNATURES = table(
         "pytorch: torch/lib/c10d/Utils.cpp until 1.9",
         "RuntimeError: Connection refused",
         "the connection was refused",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"rank-exited": 0.42, "rank-crashed": 0.4, "rank-killed": 0.3},
@@ -19,6 +24,11 @@ SIGNATURES = table(
         "pytorch: torch/lib/c10d/Utils.cpp until 1.9; ray",
         "RuntimeError: Connection reset by peer",
         "RuntimeError: something else",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"port-dropped": 0.45, "rank-missing": 0.44, "wrong-master-host": 0.4, "port-refused": 0.35},
@@ -51,6 +61,7 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d (lists given to one call do not fit)",
         "RuntimeError: All tensor operands to scatter/gather must have the same number of elements",
         "scatter and gather match",
+        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR,),
     ),
     Wording(
         {"wrong-device-for-backend": 0.7},
@@ -108,6 +119,10 @@ SIGNATURES = table(
         "pytorch: torch/multiprocessing/spawn.py",
         "Exception: process 1 terminated with signal SIGKILL",
         "process 1 terminated with signal SIGTERM",
+        symptoms=(
+            Symptom.TRAIN_OUT_OF_MEMORY,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},
@@ -116,6 +131,7 @@ SIGNATURES = table(
         "pytorch: torch/multiprocessing/spawn.py",
         "ProcessExitedException: process 1 terminated with signal SIGSEGV",
         "process 1 terminated with signal SIGKILL",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
@@ -124,6 +140,10 @@ SIGNATURES = table(
         "pytorch: torch/multiprocessing/spawn.py; Python's faulthandler",
         "process 1 terminated with signal SIGABRT",
         "process 1 terminated with signal SIGKILL",
+        symptoms=(
+            Symptom.TRAIN_SEGMENTATION_FAULT,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-oom-killed": 0.9},
@@ -140,6 +160,10 @@ SIGNATURES = table(
         "slurm: srun",
         "srun: error: trainer-b: task 3: Killed",
         "srun: error: trainer-b: task 3: Exited with exit code 2",
+        symptoms=(
+            Symptom.TRAIN_OUT_OF_MEMORY,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-killed": 0.7, "partition": 0.4},
@@ -180,6 +204,10 @@ SIGNATURES = table(
         "tensorflow: ring_alg.cc; the coordination service's agent",
         "Aborting RingReduce with Cancelled: [_Derived_]Cancelled",
         "RingReduce done",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.PERF_HANG,
+        ),
     ),
     Wording(
         {"data-ports-refused": 0.4, "rank-exited": 0.38},

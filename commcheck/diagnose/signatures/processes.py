@@ -73,6 +73,7 @@ SIGNATURES = table(
         _ELASTIC + "/api.py, SignalException (somebody ended the launcher)",
         "torch.distributed.elastic.multiprocessing.api.SignalException: Process 4711 got signal: 15",
         "Process 4711 got signal: 11",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-killed": 0.8},
@@ -81,6 +82,7 @@ SIGNATURES = table(
         "pytorch: torch/distributed/elastic/agent/server/api.py",
         "WARNING:torch.distributed.elastic.agent.server.api:Received 15 death signal, shutting down workers",
         "shutting down workers",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-killed": 0.8},
@@ -89,6 +91,7 @@ SIGNATURES = table(
         _ELASTIC + "/api.py (the launcher passes on the signal that it got itself)",
         "Sending process 4711 closing signal SIGHUP",
         "Sending process 4711 closing signal SIGTERM",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-exited": 0.2},
@@ -106,6 +109,7 @@ SIGNATURES = table(
         "slurm: slurmd/slurmstepd",
         "slurmstepd: error: *** JOB 9988 ON trainer-a CANCELLED AT 2031-01-01T00:00:00 DUE TO TIME LIMIT ***",
         "meeting cancelled at noon",
+        symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3, "library-missing": 0.2},
@@ -114,6 +118,7 @@ SIGNATURES = table(
         _ELASTIC + "; openmpi; glibc and shells",
         "failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},
@@ -122,6 +127,7 @@ SIGNATURES = table(
         "glibc, Python's faulthandler, shells",
         "Fatal Python error: Segmentation fault",
         "memory segmentation is off",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.75, "version-mismatch": 0.35},
@@ -130,6 +136,7 @@ SIGNATURES = table(
         "shells and Python's faulthandler: the library was built for another processor",
         "Illegal instruction (core dumped)",
         "the instruction was illegible",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
@@ -138,6 +145,10 @@ SIGNATURES = table(
         _ELASTIC + " (an abort: the watchdog's, an assertion's, or gloo's on a mismatch)",
         "failed (exitcode: -6) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "failed (exitcode: 1) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
+        symptoms=(
+            Symptom.TRAIN_SEGMENTATION_FAULT,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.2},
@@ -264,6 +275,7 @@ SIGNATURES = table(
         "pytorch: torch/distributed/elastic; openmpi, MPICH, UCX",
         "Caught signal 11 (Segmentation fault: address not mapped to object at address 0x8)",
         "exited on signal 9 (Killed).",
+        symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
     Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
@@ -272,6 +284,10 @@ SIGNATURES = table(
         "pytorch: torch/distributed/elastic; openmpi",
         "traceback : Signal 6 (SIGABRT) received by PID 4711",
         "exited on signal 9 (Killed).",
+        symptoms=(
+            Symptom.TRAIN_SEGMENTATION_FAULT,
+            Symptom.TRAIN_OTHER_FAILURE,
+        ),
     ),
     Wording(
         {"rank-killed": 0.6, "rank-oom-killed": 0.5},

@@ -112,6 +112,10 @@ SIGNATURES = table(
         _NCCL + " (a timeout says that someone did not come, not who or why)",
         "[Rank 2] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=99, OpType=ALLREDUCE, NumelIn=8, NumelOut=8, Timeout(ms)=600000) ran for 600100 milliseconds before timing out.",
         "Watchdog thread started",
+        symptoms=(
+            Symptom.PERF_HANG,
+            Symptom.PREP_HANG_TIMEOUT,
+        ),
     ),
     Wording(
         {"collective-missing-rank": 0.3, "rank-straggling": 0.25, "rank-exited": 0.2},
@@ -152,6 +156,10 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/TCPStore.cpp, until 2.1 a RuntimeError",
         "torch.distributed.DistStoreError: something that nobody has seen yet",
         "the store works",
+        symptoms=(
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.SETUP_FAILURE,
+        ),
     ),
     Wording(
         {"rank-exited": 0.3, "port-refused": 0.28, "port-dropped": 0.25},
@@ -160,6 +168,11 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/socket.cpp, until 2.1 a RuntimeError",
         "torch.distributed.DistNetworkError: something that nobody has seen yet",
         "the network works",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"teardown-noise": 0.35},

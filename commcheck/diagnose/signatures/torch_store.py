@@ -1,6 +1,7 @@
 """PyTorch's rendezvous: sockets, TCPStore, torchrun's dynamic rendezvous."""
 
 from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.model.taxonomy import Symptom
 
 _SOCKET = "pytorch: torch/csrc/distributed/c10d/socket.cpp"
 _C10D = "pytorch: torch/distributed/distributed_c10d.py"
@@ -175,6 +176,11 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/Utils.hpp (the process that hosts the store went away)",
         "[W TCPStore.cpp:125] [c10d] recvValue failed on SocketImpl(fd=77, addr=[trainer-a]:40404, remote=[trainer-a]:29777): Connection reset by peer",
         "recvValue succeeded",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"port-refused": 0.45, "rank-missing": 0.45, "port-dropped": 0.35},
@@ -191,6 +197,11 @@ SIGNATURES = table(
         "pytorch: torch/csrc/distributed/c10d/Utils.hpp (the process that hosts the store went away)",
         "Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
         "Failed to recv, got 4 bytes.",
+        symptoms=(
+            Symptom.TRAIN_COMMUNICATION_ERROR,
+            Symptom.SETUP_FAILURE,
+            Symptom.PREP_COMMUNICATION_ERROR,
+        ),
     ),
     Wording(
         {"wrong-service-on-port": 0.75},
@@ -229,6 +240,10 @@ SIGNATURES = table(
         "pytorch: torch/distributed/elastic/rendezvous/dynamic_rendezvous.py (the run id was used up before)",
         "torch.distributed.elastic.rendezvous.api.RendezvousClosedError",
         "closing the rendezvous",
+        symptoms=(
+            Symptom.SETUP_FAILURE,
+            Symptom.SETUP_HANG_TIMEOUT,
+        ),
     ),
     Wording(
         {"init-method-mismatch": 0.7},

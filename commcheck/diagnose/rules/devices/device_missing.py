@@ -46,6 +46,10 @@ RULE = Rule(
             positive="RuntimeError: ProcessGroupNCCL is only supported with GPUs, no GPUs found!",
             negative="ProcessGroupNCCL created",
             weight=0.95,
+            symptoms=(
+                Symptom.SETUP_FAILURE,
+                Symptom.PREP_DEVICE_ERROR,
+            ),
         ),
         Signature(
             pattern="No CUDA GPUs are available",
@@ -86,6 +90,10 @@ RULE = Rule(
             positive='docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
             negative="device driver selected",
             weight=0.7,
+            symptoms=(
+                Symptom.SETUP_FAILURE,
+                Symptom.PREP_DEVICE_ERROR,
+            ),
         ),
     ),
     explains=PEERS_SEE,

@@ -48,6 +48,10 @@ RULE = Rule(
             positive="RuntimeError: basic_ios::clear: iostream error",
             negative="RuntimeError: PytorchStreamReader failed reading zip archive: failed finding central directory",
             weight=0.75,
+            symptoms=(
+                Symptom.TRAIN_CHECKPOINT_UNFUNCTIONING,
+                Symptom.TRAIN_OTHER_FAILURE,
+            ),
         ),
         Signature(
             pattern="[Dd]isk quota exceeded",

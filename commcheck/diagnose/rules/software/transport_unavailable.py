@@ -105,6 +105,10 @@ RULE = Rule(
             positive="NCCL WARN NET/IB : mlx5_0:1 Got async event : port error",
             negative="async events on",
             weight=0.72,
+            symptoms=(
+                Symptom.TRAIN_COMMUNICATION_ERROR,
+                Symptom.SETUP_FAILURE,
+            ),
         ),
         Signature(
             pattern=r"Error : could not find CPU close to (?:GPU|NIC)|(?<!NCCL INFO )Attribute \w+ of node \w+ not found|XML Parse error",

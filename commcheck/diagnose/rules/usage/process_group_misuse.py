@@ -80,6 +80,7 @@ RULE = Rule(
             positive="Requested to allreduce, allgather, or broadcast a tensor with the same name as another tensor that is currently being processed.",
             negative="same name",
             weight=0.85,
+            symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR,),
         ),
         Signature(
             pattern=r"Address already initialized|jax\.distributed\.initialize should only be called once|distributed\.initialize\(\) must be called before",
@@ -96,6 +97,7 @@ RULE = Rule(
             positive="NCCL WARN comm 0x5588 has already been destroyed",
             negative="group is alive",
             weight=0.8,
+            symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR,),
         ),
     ),
     explains=PEERS_SEE,
