@@ -189,4 +189,22 @@ SIGNATURES = table(
         "YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Terminated (signal 15)",
         symptoms=(Symptom.TRAIN_SEGMENTATION_FAULT,),
     ),
+    Wording(
+        {"process-group-misuse": 0.72, "launcher-mismatch": 0.3},
+        r"The MPI_\w+\(\) function was called (?:before MPI_INIT was invoked|after MPI_FINALIZE was invoked)",
+        "function was called before mpi_init | function was called after mpi_finalize",
+        _HELP + "help-mpi-errors.txt, and ompi_mpi_errors_are_fatal_comm_handler",
+        "*** The MPI_Barrier() function was called before MPI_INIT was invoked.",
+        "MPI_Barrier was called",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"launcher-mismatch": 0.75, "launcher-failure": 0.5},
+        r"This singleton init program attempted to access some feature|PMII_singinit: execv failed",
+        "singleton init program attempted | pmii_singinit: execv",
+        "mpich: src/pmi/src/pmi_v1.c (the process was not started by a launcher that it understands)",
+        "[unset]:   This singleton init program attempted to access some feature",
+        "a singleton init program",
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.PERF_UNEXPECTED_PARALLELIZATION),
+    ),
 )

@@ -242,6 +242,7 @@ SIGNATURES = table(
         "deepspeed: deepspeed/comm/comm.py, mpi_discovery",
         "AssertionError: MPI world size 12 does not match torch world size 4",
         "the version does not match torchvision",
+        symptoms=(Symptom.SETUP_FAILURE,),
     ),
     Wording(
         {"rank-oom-killed": 0.95},

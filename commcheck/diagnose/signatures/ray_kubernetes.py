@@ -4,7 +4,7 @@ from commcheck.diagnose.signatures.table import Wording, table
 from commcheck.model.taxonomy import Symptom
 
 _SETUP = (Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT)
-_ENDED = (Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.SETUP_FAILURE)
+_ENDED = (Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)
 
 SIGNATURES = table(
     Wording(

@@ -163,8 +163,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-straggling": 0.55, "rank-missing": 0.45, "rank-exited": 0.4, "timeout-too-short": 0.4},
-        r"is setting up NCCL communicator and retrieving ncclUniqueId from \[\d+\].*got error",
-        "retrieving nccluniqueid from",
+        r"is setting up NCCL communicator and retr(?:ie|ei)ving ncclUniqueId from \[\d+\].*got error",
+        "ing nccluniqueid from",
         "pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp, broadcastUniqueNCCLID",
         "[3] is setting up NCCL communicator and retrieving ncclUniqueId from [0] via c10d key-value store by key '0', but store->get('0') got error: Socket Timeout",
         "rank 3 is setting up NCCL communicator",
@@ -295,10 +295,18 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-missing": 0.5, "world-size-mismatch": 0.42, "rank-straggling": 0.4, "stale-store": 0.3},
-        r"in store based barrier .*\(world_size=\d+, (?:worker_count|num_workers_joined)=\d+",
+        r"(?<!Waiting )in store based barrier .*\(world_size=\d+, (?:worker_count|num_workers_joined)=\d+",
         "in store based barrier",
         _C10D + ", _store_based_barrier",
         "RuntimeError: Timed out initializing process group in store based barrier on rank: 2, for key: store_based_barrier_key:1 (world_size=4, worker_count=3, timeout=0:30:00)",
         "Completed store-based barrier for key:store_based_barrier_key:1 with 4 nodes.",
+    ),
+    Wording(
+        {"rank-missing": 0.42, "rank-straggling": 0.35, "world-size-mismatch": 0.3},
+        r"Waiting in store based barrier .*\(world_size=\d+, (?:worker_count|num_workers_joined)=\d+",
+        "waiting in store based barrier",
+        _C10D + ", _store_based_barrier: said every ten seconds, also in a world that forms in the end",
+        "INFO:torch.distributed.distributed_c10d:Waiting in store based barrier to initialize process group for rank: 3, key: store_based_barrier_key:1 (world_size=6, worker_count=4, timeout=0:30:00)",
+        "RuntimeError: Timed out initializing process group in store based barrier on rank: 2, for key: store_based_barrier_key:1 (world_size=4, worker_count=3, timeout=0:30:00)",
     ),
 )
