@@ -160,8 +160,15 @@ def _with_lines(
     seen = {rule.cause for rule, _ in found}
     said = [(r, m) for r, m in log_matches(case) if r.cause in known and r.cause not in seen]
     if case.origin is not Origin.LOG:
-        # Words alone do not end a watch while sockets and probes can still be looked at.
-        said = [(r, replace(m, confidence=min(m.confidence, WORDS_ALONE))) for r, m in said]
+        # Words alone do not end a watch while sockets and probes can still be looked at; and where a rule has looked and
+        # found nothing, a line that many causes share does not bring its cause back.
+        present = _present(case)
+        looked = {one.cause for one in among if one.judges and present.issuperset(one.needs)}
+        said = [
+            (r, replace(m, confidence=min(m.confidence, WORDS_ALONE)))
+            for r, m in said
+            if m.confidence >= FLAGGED or r.cause not in looked
+        ]
     return (*found, *said)
 
 

@@ -57,8 +57,8 @@ def bundle_of(
             schema=SCHEMA, origin=origin, name=name, seed=seed, versions=report.versions | {"commcheck": __version__}
         ),
         plan=_kept(plan),
-        case=case,
-        report=report,
+        case=clean.without_places(case),
+        report=clean.without_places(report),
         scenario=scenario,
     )
     return clean.without_secrets(whole, known)

@@ -5,6 +5,7 @@ and the values of variables that are secrets by name are blotted out wherever el
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -53,6 +54,22 @@ def without_secrets(value: T, known: tuple[str, ...]) -> T:
         cleaned = {without_secrets(k, known): without_secrets(_variable(k, v), known) for k, v in value.items()}
     elif isinstance(value, tuple):
         cleaned = tuple(without_secrets(v, known) for v in value)
+    return cast("T", cleaned)
+
+
+_INSTALLED = re.compile(r"(?:/[\w.@+-]+)+/(?=(?:site-packages|dist-packages|commcheck|python3\.\d+)/)")
+
+
+def without_places(value: T) -> T:
+    """The value with files of this installation named from its library on: where that lies is nobody else's business.
+    Settings, which are mappings, stay as they were."""
+    cleaned: Any = value
+    if type(value) is str:
+        cleaned = _INSTALLED.sub("", str(value))
+    elif isinstance(value, Struct):
+        cleaned = type(value)(**{name: without_places(getattr(value, name)) for name in value.__struct_fields__})
+    elif isinstance(value, tuple):
+        cleaned = tuple(without_places(v) for v in value)
     return cast("T", cleaned)
 
 

@@ -71,6 +71,14 @@ RULE = Rule(
             weight=0.8,
         ),
         Signature(
+            pattern=r"\bInvalid scalar type\s*$",
+            literal="invalid scalar type",
+            source="pytorch: torch/csrc/distributed/c10d/ProcessGroupGloo (a type that gloo has no reduction for: int16, float8)",
+            positive="RuntimeError: Invalid scalar type",
+            negative="ValueError: invalid scalar type in column 3",
+            weight=0.8,
+        ),
+        Signature(
             pattern=r"(?:all_reduce|reduce) does not support \S+ on complex tensors",
             literal="on complex tensors",
             source="pytorch: torch/distributed/distributed_c10d.py",
