@@ -22,8 +22,9 @@ from commcheck.replay.calls import LARGEST_BYTES, PLAYED, ROOTED, WORLD
 from commcheck.scenarios.check import problems
 from commcheck.scenarios.strike import kind_of
 
-WORKLOADS = frozenset(("standard", "bare", "training", RECORDED))
-"""Workloads that do what is written in commcheck, and nothing that they are told."""
+WORKLOADS = frozenset(("standard", "bare", "training", "call", RECORDED))
+"""Workloads that do what is written in commcheck; what two of them are told is looked at here."""
+CALL_SIZE, MOST_ELEMENTS = "COMMCHECK_CALL_SIZE", 4 << 20
 RUNS_CODE = ("LD_", "PYTHON")
 """Beginnings of the names of variables that make a process load code from files."""
 COMMANDS = frozenset(("shell",))
@@ -49,6 +50,7 @@ def checked(bundle: Bundle, *, trust: bool) -> Checked:
     """The bundle without what could do harm. Raises InputError for what no bundle of ours holds, UsageError for commands that
     nobody has trusted."""
     plan = _plan(bundle.plan)
+    _calls(bundle)
     _commands(bundle, trust=trust)
     if bundle.scenario is not None:
         if bundle.scenario.world.workload not in WORKLOADS:
@@ -80,6 +82,16 @@ def _commands(bundle: Bundle, *, trust: bool) -> None:
 
 
 # -- the plan
+
+
+def _calls(bundle: Bundle) -> None:
+    """One call may be of any kind and of few elements."""
+    told = [r.environment for r in bundle.plan.ranks]
+    if bundle.scenario is not None:
+        told += [bundle.scenario.world.env, *(r.env for r in bundle.scenario.ranks.values())]
+    for size in (environ[CALL_SIZE] for environ in told if CALL_SIZE in environ):
+        if not size.isdecimal() or len(size) > 9 or int(size) > MOST_ELEMENTS:
+            raise InputError(f"the bundle's {CALL_SIZE} is {size[:40]!r}: up to {MOST_ELEMENTS} elements are run again")
 
 
 def _plan(plan: Plan) -> Plan:

@@ -1,0 +1,27 @@
+"""The findings in docs/ can be seen again: each bundle's world gives what was recorded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+FOLDER = Path(__file__).parents[2] / "docs" / "findings"
+BUNDLES = sorted(FOLDER.glob("*.zip"))
+
+
+def test_every_finding_has_its_text_its_declaration_and_its_bundle():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(BUNDLES) >= 10
+    for bundle in BUNDLES:
+        assert f"({bundle.name})" in text
+        assert bundle.with_suffix(".toml").is_file()
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.stem)
+def test_a_finding_is_seen_again(bundle):
+    command = [sys.executable, "-m", "commcheck", "replay", str(bundle), "--quiet", "--no-fix"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert "again: " in done.stdout, done.stdout + done.stderr
