@@ -45,6 +45,15 @@ SIGNATURES = table(
         symptoms=_SETUP,
     ),
     Wording(
+        {"backend-not-built": 0.72, "library-missing": 0.6},
+        r"Failed to determine if \w+ support has been built",
+        "failed to determine if",
+        "horovod: horovod/common/util.py, _check_extension_lambda (the extension cannot be loaded to be asked)",
+        "RuntimeError: Failed to determine if Gloo support has been built. Run again with --verbose for more details.",
+        "determined that Gloo support has been built",
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.BUILD_IMPORT_ERROR),
+    ),
+    Wording(
         {"library-missing": 0.8, "launcher-failure": 0.6},
         r"[Ww]as unable to run (?:`?mpirun|mpirun --version)|horovodrun (?:convenience script )?(?:currently )?(?:only )?supports|horovod does not find an installed MPI",
         "was unable to run | horovodrun | does not find an installed mpi",

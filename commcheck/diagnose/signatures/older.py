@@ -5,6 +5,15 @@ from commcheck.model.taxonomy import Symptom
 
 SIGNATURES = table(
     Wording(
+        {"data-ports-dropped": 0.46, "port-dropped": 0.45, "rank-missing": 0.42},
+        r"(?:RuntimeError|\berror): Connection timed out\b",
+        "error: connection timed out",
+        "pytorch: torch/lib/c10d/Utils.cpp until 1.9, and gloo/transport/tcp until 2.0",
+        "RuntimeError: Connection timed out",
+        "the connection timed out",
+        symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.PREP_HANG_TIMEOUT),
+    ),
+    Wording(
         {"port-refused": 0.45, "rank-missing": 0.42, "rank-exited": 0.35},
         r"(?:RuntimeError|error): Connection refused\b",
         "error: connection refused",

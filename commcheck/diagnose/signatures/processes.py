@@ -152,11 +152,20 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-crashed": 0.42, "rank-exited": 0.2},
-        r"terminate called after throwing an instance of",
+        r"terminate called after throwing an instance of (?!.{0,3}gloo::IoException)",
         "terminate called after throwing",
         "the C++ run time: an exception that nobody caught",
         "terminate called after throwing an instance of 'std::runtime_error'",
         "terminate called without an active exception",
+    ),
+    Wording(
+        {"rank-exited": 0.4, "rank-crashed": 0.35, "rank-killed": 0.3},
+        r"terminate called after throwing an instance of .gloo::IoException",
+        "terminate called after throwing",
+        "gloo: gloo/common/error.h (what a process saw of a peer's end, and did not catch)",
+        "terminate called after throwing an instance of 'gloo::IoException'",
+        "terminate called after throwing an instance of 'std::runtime_error'",
+        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.PREP_COMMUNICATION_ERROR, Symptom.SETUP_FAILURE),
     ),
     Wording(
         {"shm-too-small": 0.72, "rank-crashed": 0.45},
