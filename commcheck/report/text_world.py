@@ -30,7 +30,7 @@ def headline(report: Report) -> str:
         return f"{what}this could not be decided"
     if not roots:
         return f"{what}it failed, and no cause was recognised"
-    others = len(roots) - 1
+    others = len({root.cause for root in roots}) - 1  # one cause may stand there with two symptoms
     place = f" on {ranks_text(roots[0].ranks)}" if roots[0].ranks else ""
     lead = f"{one_line(roots[0].cause)}{place}"
     if roots[0].confidence < SURE:

@@ -75,10 +75,12 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
     )
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
     shown: dict[tuple[Evidence, ...], int] = {}  # evidence -> the diagnosis under which it stands
-    for number, diagnosis in enumerate(roots[:FULL], 1):
+    # A cause that stands there again, with another symptom, is last and gets a line.
+    full = [d for number, d in enumerate(roots[:FULL]) if all(d.cause != other.cause for other in roots[:number])]
+    for number, diagnosis in enumerate(full, 1):
         first = shown.setdefault(diagnosis.evidence, number)
-        _diagnosis(page, diagnosis, number if len(roots) > 1 else 0, slot_names(report.world), first)
-    _others(page, roots[FULL:], [d for d in report.diagnoses if d.role is not Role.ROOT])
+        _diagnosis(page, diagnosis, number if len(full) > 1 else 0, slot_names(report.world), first)
+    _others(page, roots[len(full) :], [d for d in report.diagnoses if d.role is not Role.ROOT])
     if report.world is not None and report.verdict is not Verdict.UNHEALTHY:
         page.blank()
         for label, text in proof_lines(report.world):

@@ -38,7 +38,7 @@ def test_the_first_failing_rank_and_what_follows() -> None:
     assert said.first is not None
     assert (said.first.ranks, said.first.line, said.first.cause) == ((3,), 1, "memory-exhausted")
     assert [(m.ranks, m.role) for m in said.timeline] == [((3,), Role.ROOT), ((0, 1), Role.CONSEQUENCE)]
-    assert [d.cause for d in said.diagnoses if d.role is Role.ROOT] == ["memory-exhausted"]
+    assert {d.cause for d in said.diagnoses if d.role is Role.ROOT} == {"memory-exhausted"}
     text = to_text.render(said)
     assert "  first       rank 3: torch.OutOfMemoryError" in text
     assert "job.log:2, follows]" in text
@@ -83,7 +83,7 @@ def test_the_one_exception_that_tells_of_no_peer_is_where_it_began() -> None:
     first = said.diagnoses[0]
     assert (first.cause, first.ranks, first.role) == ("script-error", (1,), Role.ROOT)
     assert first.confidence > 0.8
-    assert [d.cause for d in said.diagnoses if d.role is Role.ROOT] == ["script-error"]
+    assert {d.cause for d in said.diagnoses if d.role is Role.ROOT} == {"script-error"}
 
 
 def test_an_exception_of_any_kind_counts_only_beside_peers_that_lost_it() -> None:

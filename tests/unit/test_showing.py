@@ -2,9 +2,11 @@
 
 import pytest
 
+from commcheck.diagnose.build import report
 from commcheck.diagnose.logs import case_from_text
 from commcheck.diagnose.match import FLAGGED, judge
 from commcheck.model.diagnosis import Diagnosis
+from commcheck.report import to_text
 
 _CLOSED = (
     "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.9.0.2]:38032"
@@ -64,3 +66,13 @@ def test_what_the_log_does_not_decide_is_offered_behind_all_else() -> None:
 def test_what_the_log_decides_is_not_asked_again() -> None:
     setup = _TRACEBACK.format(frame='  File "t/distributed_c10d.py", line 9, in init_process_group')
     assert {d.symptom.value for d in _said(setup + _CLOSED)} == {"setup-failure"}
+
+
+def test_a_cause_that_stands_there_again_gets_a_line_and_is_not_counted() -> None:
+    logs = (("job.log", "RuntimeError: CUDA error: invalid device ordinal"),)
+    case = case_from_text([(name, text.encode()) for name, text in logs])
+    said = report(case, judge(case), command=("commcheck", "diagnose"), seconds=0.0)
+    text = to_text.render(said)
+    assert text.splitlines()[0].startswith("UNHEALTHY  device-ordinal-out-of-range  (")
+    assert text.count("  why ") == 1
+    assert text.count("  or else ") == 2
