@@ -4,7 +4,8 @@ What may not be here: I/O. Each comparison is a function of the lines and gives 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from commcheck.diagnose.lazy import Lazy
@@ -144,26 +145,40 @@ def timeouts_differ(lines: Sequence[LogLine]) -> list[Finding]:
 
 
 _PRINT = Lazy(
-    r"running (?:inconsistent )?collective: CollectiveFingerPrint\((?:SequenceNumber=\d+,? ?)?OpType=(?P<op>\w+)"
+    r"(?:Rank (?P<rank>\d{1,7}) is )?running (?:inconsistent )?collective: CollectiveFingerPrint\((?:SequenceNumber=\d+,? ?)?OpType=(?P<op>\w+)"
     r"(?:, TensorShape=\[(?P<shape>[^\]]*)\])?(?:, TensorDtypes=(?P<dtype>\w+))?"
 )
 
 
 def fingerprints_differ(lines: Sequence[LogLine]) -> list[Finding]:
-    """Old PyTorch prints each rank's collective, but not in what they differ."""
+    """PyTorch prints each rank's collective: old releases not in what they differ, and none who is the odd one out."""
     seen: dict[tuple[str, str, str], LogLine] = {}
+    by_rank: dict[int, tuple[str, str, str]] = {}
     for line in lines:
         for match in _PRINT.re.finditer(line.text[:4000]):
-            seen.setdefault((match["op"], match["shape"] or "", match["dtype"] or ""), line)
+            key = (match["op"], match["shape"] or "", match["dtype"] or "")
+            seen.setdefault(key, line)
+            if match["rank"] is not None:
+                by_rank.setdefault(int(match["rank"]), key)
     if len(seen) < 2:
         return []
+    odd = _odd_ones(by_rank)
     evidence = tuple(dict.fromkeys(seen.values()))[:6]
     for part, cause in enumerate(
         ("collective-order-mismatch", "collective-shape-mismatch", "collective-dtype-mismatch")
     ):
         if len({key[part] for key in seen}) > 1:
-            return [Finding(cause, 0.85, evidence)]
+            return [Finding(cause, 0.85, evidence, odd)]
     return []
+
+
+def _odd_ones(by_rank: Mapping[int, object]) -> tuple[int, ...]:
+    """The ranks that differ from what most of the others bring; nobody where there is no majority."""
+    counts = Counter(by_rank.values())
+    most, times = counts.most_common(1)[0] if counts else (None, 0)
+    if 2 * times <= len(by_rank):
+        return ()
+    return tuple(sorted(rank for rank, brought in by_rank.items() if brought != most))
 
 
 _VERSION = Lazy(r"\bNCCL version (?P<version>\d+\.\d+\.\d+)")

@@ -157,6 +157,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         if finding.cause in known and (before is None or before.confidence < finding.confidence):
             found = _compared(known[finding.cause], finding, stage)
             matches[finding.cause] = replace(found, symptom=before.symptom) if before else found
+        elif before is not None and finding.ranks:
+            matches[finding.cause] = replace(before, ranks=finding.ranks)  # whom no line by itself can name
     if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
         unknown = unclassified(lines, stage, best=max((match.confidence for match in matches.values()), default=0.0))
         if unknown:

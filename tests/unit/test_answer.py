@@ -97,6 +97,18 @@ def test_an_exception_of_any_kind_counts_only_beside_peers_that_lost_it() -> Non
     assert (beside.diagnoses[0].cause, beside.diagnoses[0].ranks) == ("script-error", (1,))
 
 
+def test_the_rank_that_brings_something_else_is_named_where_most_agree() -> None:
+    own = "Rank {} is running collective: CollectiveFingerPrint(SequenceNumber=2, OpType=ALLREDUCE, TensorShape=[{}], TensorDtypes=Float)"
+    line = "[rank{0}]: RuntimeError: Detected mismatch between collectives on ranks. {1}, but {2}.Collectives differ in the following aspects:   Tensor Tensor shapes: 4vs 9"
+    three = [own.format(0, 4), own.format(1, 9), own.format(2, 4)]
+    said = job(
+        line.format(0, three[0], three[1]), line.format(1, three[1], three[0]), line.format(2, three[2], three[1])
+    )
+    assert (said.diagnoses[0].cause, said.diagnoses[0].ranks) == ("collective-shape-mismatch", (1,))
+    two = job(line.format(0, three[0], three[1]), line.format(1, three[1], three[0]))
+    assert (two.diagnoses[0].cause, two.diagnoses[0].ranks) == ("collective-shape-mismatch", (0, 1))
+
+
 def test_an_exception_that_a_cause_describes_is_not_the_programs_own() -> None:
     said = job("[rank1]: KeyError: 'x'", f"[rank3]: {OOM}")
     assert said.diagnoses[0].cause == "memory-exhausted"
