@@ -165,7 +165,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
             likeliest = max(matches.values(), key=lambda match: match.confidence, default=unknown[1])
             matches[UNCLASSIFIED.cause] = replace(unknown[1], symptom=likeliest.symptom)  # whatever the cause
     pairs = [(UNCLASSIFIED if cause == UNCLASSIFIED.cause else known[cause], match) for cause, match in matches.items()]
-    pairs += _otherwise(pairs, symptoms)
+    if case.origin is Origin.LOG:  # of a world the phase is known
+        pairs += _otherwise(pairs, symptoms)
     return tuple(sorted(pairs, key=lambda pair: (-pair[1].confidence, pair[0].code)))
 
 
