@@ -74,14 +74,18 @@ def _template() -> jinja2.Template:
 
 def render(report: Report, context: Context | None = None) -> str:
     """The page, as text that ends with a newline."""
-    roots = [d for d in report.diagnoses if d.role is Role.ROOT]
+    # A cause comes again with each symptom that it may show: on a page once is enough.
+    first: dict[str, Diagnosis] = {}
+    for diagnosis in report.diagnoses:
+        if diagnosis.role is Role.ROOT:
+            first.setdefault(diagnosis.cause, diagnosis)
     names = slot_names(report.world)
     world = report.world
     return (
         _template().render(
             report=report,
             headline=headline(report),
-            roots=roots,
+            roots=list(first.values()),
             consequences=[d for d in report.diagnoses if d.role is not Role.ROOT],
             alike=_alike,
             around=lambda e: () if e.line is None else (context or {}).get((e.source, e.line), ()),

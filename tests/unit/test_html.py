@@ -68,6 +68,12 @@ def test_the_page_has_the_verdict_the_cause_the_time_line_and_the_fixes() -> Non
     assert all(fix.text in page.text for fix in said.diagnoses[0].fixes)
 
 
+def test_a_cause_that_comes_again_with_another_symptom_is_on_the_page_once() -> None:
+    said = said_of(f"{OOM}\n[rank1]: KeyError: 'x'")
+    again = replace(said, diagnoses=(*said.diagnoses, replace(said.diagnoses[0], confidence=0.1)))
+    assert Page(render(again)).text.count("CC307 memory-exhausted") == 1
+
+
 def test_nothing_is_loaded_and_nothing_runs() -> None:
     page = Page(render(said_of("\n".join((OOM, CLOSED.format(0))))))
     assert page.loads == []
