@@ -11,6 +11,19 @@ settings.register_profile("commcheck", deadline=None)
 settings.load_profile("commcheck")
 
 
+WHOLE = "one of several alike, of which CI runs a part: pytest --whole runs all"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--whole", action="store_true", help="also run those of several alike that are left out otherwise")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("whole") and not config.getoption("--whole"):
+            item.add_marker(pytest.mark.skip(reason=WHOLE))
+
+
 @pytest.fixture(scope="session")
 def cores(tmp_path_factory):
     """`with cores(alone=True)` for what takes all cores for seconds, `with cores()` for what is held to a time: the

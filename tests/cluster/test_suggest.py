@@ -125,7 +125,17 @@ def suggested(lab, launcher, stack, faults, **more):
     return answer(where, seen, **more), worlds
 
 
-@pytest.mark.parametrize("name", CASES)
+FEW = {
+    "healthy",
+    "own names on loopback",
+    "IPv6 only",
+    "a range of ports is blocked",
+    "other interface names",
+    "one host",
+}
+
+
+@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.whole) for n in CASES])
 def test_the_settings_form_the_world_and_none_is_too_many(name, launcher, cores):
     topology, faults, expected = CASES[name]
     with cores(), Lab(topology) as lab, ExitStack() as stack:
