@@ -116,7 +116,12 @@ def lead(report):
 def test_a_healthy_job_is_not_called_broken_and_goes_on(tmp_path):
     with job(tmp_path, "healthy") as (ranks, logs):
         steps = logs[0].read_text().count("step")
-        report = look(*pids(ranks))
+        # A look may fall between two steps and prove nothing; none may call the job broken, and one has to see it move.
+        for _ in range(5):
+            report = look(*pids(ranks))
+            assert report["verdict"] != "unhealthy", report
+            if report["verdict"] == "healthy":
+                break
         assert report["verdict"] == "healthy", report
         assert report["world"]["size"] == 2
         time.sleep(1)
@@ -197,7 +202,9 @@ def test_the_job_of_this_session_is_found_by_itself(tmp_path):
         f"{sys.executable} & done\n"
         "unset RANK WORLD_SIZE\n"
         "until grep -qs 'step 3' log-0 && grep -qs 'step 3' log-1; do sleep 0.2; done\n"
-        f"{sys.executable} -m commcheck diagnose --job --quiet --format json --output report.json\n"
+        "for TRY in 1 2 3 4 5; do "
+        f"{sys.executable} -m commcheck diagnose --job --quiet --format json --output report.json; CODE=$?; "
+        "[ $CODE = 3 ] || exit $CODE; done; exit $CODE\n"
     )
     process = subprocess.Popen(["sh", str(driver)], start_new_session=True)
     try:

@@ -108,22 +108,14 @@ def watch(
     begin = time.monotonic()
     while True:
         time.sleep(min(STEP, seconds))
-        last = _look(pids, {})
-        seen = _watched(found, first, last)
+        # Two looks may find a job that works at the same line by chance, so each of these is one.
+        again = pyspy.stacks(tuple(stacks))[0] if stacks else {}
+        seen = _watched(found, first, _look(pids, again))
         over = time.monotonic() - begin >= seconds
         # A rank that waits in a collective moves when the others come; what is asked is whether anybody works.
-        if over or any(w.gone or w.stopped for w in seen) or any(w.used > IDLE for w in seen):
+        if over or any(w.gone or w.stopped for w in seen) or any(w.moves for w in seen):
             break
         progress("nothing moves so far")
-    if stacks:
-        again, _ = pyspy.stacks(tuple(stacks))
-        last = _look(pids, again)
-        seen = _watched(found, first, last)
-        if not over and not any(w.moves for w in seen) and not any(w.gone or w.stopped for w in seen):
-            # Only those used a core that wait: they are given the whole time before it is called a standstill.
-            time.sleep(max(0.0, begin + seconds - time.monotonic()))
-            again, _ = pyspy.stacks(tuple(stacks))
-            seen = _watched(found, first, _look(pids, again))
     return seen, why
 
 
