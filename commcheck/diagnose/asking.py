@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from commcheck.diagnose.framework import framework_of
+from commcheck.diagnose.match import DECIDED
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Diagnosis, Role
 from commcheck.model.taxonomy import Stage
 
-SURE = 0.75
-"""Confidence from which nothing more is asked for, if no other candidate is nearly as sure."""
 NEARLY = 0.1
+"""Where another candidate is as near as this to the first, more is asked for however sure that one is."""
 
 
 class _Known(NamedTuple):
@@ -57,7 +57,7 @@ def collect_next(case: Case, diagnoses: Sequence[Diagnosis]) -> tuple[str, ...]:
 
 
 def _open(roots: Sequence[Diagnosis]) -> bool:
-    if not roots or roots[0].confidence < SURE:
+    if not roots or roots[0].confidence < DECIDED:
         return True
     return len(roots) > 1 and roots[1].confidence > roots[0].confidence - NEARLY
 

@@ -13,7 +13,7 @@ from commcheck.diagnose import crosscheck, doing, index, raising, scan, showing
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
-from commcheck.diagnose.prefilter import shape
+from commcheck.diagnose.prefilter import shape_of
 from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
 from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
@@ -333,7 +333,7 @@ def _different(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     chosen: list[scan.Hit] = []
     own = [hit for hit in hits if hit.signature.weight >= scan.GENERIC_BELOW]
     for hit in sorted(own or hits, key=lambda h: -h.signature.weight):
-        key = (shape(hit.line.text.encode("utf-8", "replace")), hit.line.rank)
+        key = (shape_of(hit.line.text), hit.line.rank)
         if key not in seen and len(chosen) < _EVIDENCE:
             seen.add(key)
             chosen.append(hit)
@@ -344,7 +344,7 @@ def _unusual(lines: Sequence[LogLine]) -> list[LogLine]:
     """The rarest error-like lines, in their order."""
     groups: dict[bytes, list[LogLine]] = {}
     for line in lines:
-        groups.setdefault(shape(line.text.encode("utf-8", "replace")), []).append(line)
+        groups.setdefault(shape_of(line.text), []).append(line)
     rare = sorted(groups.values(), key=lambda group: (len(group), group[0].number))[:_EVIDENCE]
     return sorted((group[0] for group in rare), key=lambda line: (line.source, line.number))
 

@@ -45,6 +45,11 @@ def shape(text: bytes) -> bytes:
     return text.translate(_SMALL, _DIGITS)
 
 
+def shape_of(text: str) -> bytes:
+    """The shape of a line that has been decoded."""
+    return shape(text.encode("utf-8", "replace"))
+
+
 class Prefilter:
     """Literals made ready for searching; all in small letters, without newlines, not empty.
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from commcheck.diagnose import scan
-from commcheck.diagnose.prefilter import shape
+from commcheck.diagnose.prefilter import shape_of
 from commcheck.diagnose.raising import ENDED_BY_LAUNCHER
 from commcheck.model.case import Case, LogLine, Origin
 from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Moment, Role
@@ -42,11 +42,11 @@ def timeline(case: Case, diagnoses: Sequence[Diagnosis]) -> tuple[Moment, ...]:
     of_shape: dict[bytes, Diagnosis] = {}
     for line in case.lines:
         if (diagnosis := cited.get((line.source, line.number))) is not None:
-            of_shape.setdefault(_shape(line), diagnosis)
-    told = [p for p in _placed(case.lines) if _shape(p.line) in of_shape or _tells(p.line.text)]
+            of_shape.setdefault(shape_of(line.text), diagnosis)
+    told = [p for p in _placed(case.lines) if shape_of(p.line.text) in of_shape or _tells(p.line.text)]
     groups: dict[bytes, list[_Placed]] = {}
     for placed in told:
-        groups.setdefault(_shape(placed.line), []).append(placed)
+        groups.setdefault(shape_of(placed.line.text), []).append(placed)
     order = _Order(told)
     ordered = sorted(groups.items(), key=lambda item: min(map(order, item[1])))
     return tuple(_moment(placed, of_shape.get(key), order) for key, placed in _chosen(ordered, of_shape))
@@ -58,10 +58,6 @@ def first_rank(moments: Sequence[Moment]) -> Moment | None:
     leading = [m for m in moments if m.role is not Role.CONSEQUENCE] or list(moments)
     unordered = len({m.source for m in leading}) > 1 and any(m.seconds is None for m in leading)
     return leading[0] if leading and leading[0].ranks and not unordered else None
-
-
-def _shape(line: LogLine) -> bytes:
-    return shape(line.text.encode("utf-8", "replace"))
 
 
 def _tells(text: str) -> bool:

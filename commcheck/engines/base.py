@@ -52,11 +52,10 @@ class Launch(Value, frozen=True):
 
 
 class Engine(Value, frozen=True):
-    """A launcher. `title`: as its users call it; `inner`: engines that may have started this one, which then speaks for
-    the process; `render`: None for those that are only recognised."""
+    """A launcher. `within`: engines that may have started it; it then speaks for the process. `render`: None for those that
+    are only recognised."""
 
     name: str
-    title: str
     detect: Callable[[Environ], Member | None]
     render: Callable[[Wanted], Launch] | None = None
     within: tuple[str, ...] = ()

@@ -9,7 +9,6 @@ from commcheck.engines.numbered import numbered
 
 ENGINE = Engine(
     name="flux",
-    title="Flux's flux run",
     detect=numbered(
         "flux", rank=("FLUX_TASK_RANK",), size=("FLUX_JOB_SIZE",), local_rank=("FLUX_TASK_LOCAL_ID",), local_size=()
     ),

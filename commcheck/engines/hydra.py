@@ -5,9 +5,10 @@ Source: mpich: src/pm/hydra (the proxy sets PMI_RANK, PMI_SIZE, MPI_LOCALRANKID,
 
 from __future__ import annotations
 
+import shlex
+
 from commcheck.engines.base import Engine, Launch, Wanted
 from commcheck.engines.numbered import numbered
-from commcheck.engines.shell import words
 
 
 def render(wanted: Wanted) -> Launch:
@@ -19,12 +20,11 @@ def render(wanted: Wanted) -> Launch:
         *("mpiexec", "-n", str(wanted.world_size), "-ppn", str(wanted.ranks_per_node), *hosts),
         *("-genv", "MASTER_ADDR", first, "-genv", "MASTER_PORT", str(wanted.master_port), *preflight),
     )
-    return Launch(commands=(words(command),))
+    return Launch(commands=(shlex.join(command),))
 
 
 ENGINE = Engine(
     name="hydra",
-    title="MPICH's or Intel MPI's mpiexec",
     detect=numbered(
         "hydra",
         rank=("PMI_RANK",),

@@ -92,4 +92,4 @@ def _job(wanted: Wanted, first: str) -> dict[str, object]:
     }
 
 
-ENGINE = Engine(name="kubernetes", title="a Kubernetes Job", detect=detect, render=render)
+ENGINE = Engine(name="kubernetes", detect=detect, render=render)

@@ -9,7 +9,6 @@ from commcheck.engines.numbered import numbered
 
 ENGINE = Engine(
     name="lsf",
-    title="LSF's jsrun",
     detect=numbered(
         "lsf",
         rank=("JSM_NAMESPACE_RANK",),

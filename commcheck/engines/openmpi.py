@@ -5,9 +5,10 @@ Source: Open MPI's FAQ (environment variables of an MPI process); mpirun(1).
 
 from __future__ import annotations
 
+import shlex
+
 from commcheck.engines.base import Engine, Launch, Wanted
 from commcheck.engines.numbered import numbered
-from commcheck.engines.shell import words
 
 
 def render(wanted: Wanted) -> Launch:
@@ -19,12 +20,11 @@ def render(wanted: Wanted) -> Launch:
         *("mpirun", "-np", str(wanted.world_size), *hosts, "--map-by", f"ppr:{wanted.ranks_per_node}:node"),
         *("-x", f"MASTER_ADDR={first}", "-x", f"MASTER_PORT={wanted.master_port}", *preflight),
     )
-    return Launch(commands=(words(command),))
+    return Launch(commands=(shlex.join(command),))
 
 
 ENGINE = Engine(
     name="openmpi",
-    title="Open MPI's mpirun",
     detect=numbered(
         "openmpi",
         rank=("OMPI_COMM_WORLD_RANK",),

@@ -9,7 +9,6 @@ from commcheck.engines.numbered import numbered
 
 ENGINE = Engine(
     name="pbs",
-    title="PBS with PALS",
     detect=numbered(
         "pbs",
         rank=("PALS_RANKID",),

@@ -52,4 +52,4 @@ raise SystemExit(max(code for code, _ in said))
     return Launch(commands=(f"python {wanted.name}_ray.py",), files=((f"{wanted.name}_ray.py", driver),))
 
 
-ENGINE = Engine(name="ray", title="Ray", detect=detect, render=render)
+ENGINE = Engine(name="ray", detect=detect, render=render)

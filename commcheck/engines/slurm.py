@@ -5,9 +5,10 @@ Source: srun(1), output environment variables. In a batch script itself SLURM_PR
 
 from __future__ import annotations
 
+import shlex
+
 from commcheck.engines.base import Engine, Environ, Launch, Member, Wanted, number, present
 from commcheck.engines.nodelist import expand
-from commcheck.engines.shell import words
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
 """Ports for stores, by the job's number: below the ephemeral range (32768 and up, ip_local_port_range), and different for
@@ -56,7 +57,7 @@ def render(wanted: Wanted) -> Launch:
     preflight = ("commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options)
     shape = (f"--nodes={wanted.nodes}", f"--ntasks-per-node={wanted.ranks_per_node}")
     hosts = (f"--nodelist={','.join(wanted.hosts)}",) if wanted.hosts else ()
-    step = words(("srun", *shape, *hosts, "--kill-on-bad-exit=0", *preflight))
+    step = shlex.join(("srun", *shape, *hosts, "--kill-on-bad-exit=0", *preflight))
     script = "\n".join(
         (
             "#!/bin/bash",
@@ -77,4 +78,4 @@ def render(wanted: Wanted) -> Launch:
     )
 
 
-ENGINE = Engine(name="slurm", title="Slurm's srun", detect=detect, render=render)
+ENGINE = Engine(name="slurm", detect=detect, render=render)

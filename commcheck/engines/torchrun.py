@@ -5,8 +5,9 @@ Source: torch/distributed/run.py and torch/distributed/elastic/agent/server/loca
 
 from __future__ import annotations
 
+import shlex
+
 from commcheck.engines.base import Engine, Environ, Launch, Member, Wanted, number, present
-from commcheck.engines.shell import words
 
 
 def detect(environ: Environ) -> Member | None:
@@ -31,7 +32,7 @@ def render(wanted: Wanted) -> Launch:
     preflight = ("--no-python", "commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options)
     per_node = f"--nproc-per-node={wanted.ranks_per_node}"
     if wanted.nodes == 1:
-        return Launch(commands=(words(("torchrun", "--standalone", per_node, *preflight)),))
+        return Launch(commands=(shlex.join(("torchrun", "--standalone", per_node, *preflight)),))
     first = wanted.hosts[0] if wanted.hosts else "HOST-OF-RANK-0"
     rendezvous = (
         f"--nnodes={wanted.nodes}",
@@ -41,9 +42,7 @@ def render(wanted: Wanted) -> Launch:
         f"--rdzv-endpoint={first}:{wanted.master_port}",
     )
     note = "the same command on every host"
-    return Launch(commands=(words(("torchrun", *rendezvous, *preflight)),), notes=(note,))
+    return Launch(commands=(shlex.join(("torchrun", *rendezvous, *preflight)),), notes=(note,))
 
 
-ENGINE = Engine(
-    name="torchrun", title="torchrun", detect=detect, render=render, within=("slurm", "openmpi", "hydra", "kubernetes")
-)
+ENGINE = Engine(name="torchrun", detect=detect, render=render, within=("slurm", "openmpi", "hydra", "kubernetes"))

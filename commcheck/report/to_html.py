@@ -15,13 +15,13 @@ import jinja2
 
 from commcheck.catalog.symptoms import row
 from commcheck.model.base import ranks_text
-from commcheck.model.diagnosis import Diagnosis, Evidence, Moment, Report, Role, Verdict
+from commcheck.model.diagnosis import Diagnosis, Moment, Report, Role, Verdict
 from commcheck.report.clean import one_line, visible
 from commcheck.report.phases import bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_time import when
 from commcheck.report.text_world import headline, proof_lines, started_lines
-from commcheck.report.to_text import confidence_words
+from commcheck.report.to_text import alike, confidence_words
 
 Context = Mapping[tuple[str, int], tuple[tuple[int, str], ...]]
 """By source and line number: the lines around it, each with its number."""
@@ -87,7 +87,7 @@ def render(report: Report, context: Context | None = None) -> str:
             headline=headline(report),
             roots=list(first.values()),
             consequences=[d for d in report.diagnoses if d.role is not Role.ROOT],
-            alike=_alike,
+            alike=alike,
             around=lambda e: () if e.line is None else (context or {}).get((e.source, e.line), ()),
             fix_lines=lambda fix: fix_lines(fix, names),
             where=_where,
@@ -105,15 +105,6 @@ def render(report: Report, context: Context | None = None) -> str:
 
 def _symptom(diagnosis: Diagnosis) -> str:
     return row(diagnosis.symptom).definition
-
-
-def _alike(pieces: tuple[Evidence, ...]) -> list[tuple[Evidence, tuple[int, ...]]]:
-    """What several ranks show alike, once."""
-    found: dict[tuple[object, ...], tuple[Evidence, list[int]]] = {}
-    for piece in pieces:
-        key = (piece.kind, piece.text, piece.source, piece.line)
-        found.setdefault(key, (piece, []))[1].extend(() if piece.rank is None else (piece.rank,))
-    return [(piece, tuple(ranks)) for piece, ranks in found.values()]
 
 
 def _where(diagnosis: Diagnosis) -> str:

@@ -145,16 +145,21 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
 
 
 def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:
-    # What several ranks show alike is one observation to a reader.
-    alike: dict[Evidence, list[int]] = {}
-    for piece in pieces:
-        alike.setdefault(replace(piece, rank=None), []).extend(() if piece.rank is None else (piece.rank,))
-    for number, (piece, ranks) in enumerate(list(alike.items())[:EVIDENCE]):
+    found = alike(pieces)
+    for number, (piece, ranks) in enumerate(found[:EVIDENCE]):
         source = f"{piece.source}:{piece.line}" if piece.line is not None else piece.source
         origin = ", ".join(filter(None, (ranks_text(ranks), piece.kind.value, one_line(source, 60))))
         page.row(label if number == 0 else "", f"{one_line(piece.text, 400)} [{origin}]")
-    if len(alike) > EVIDENCE:
-        page.row("", f"and {len(alike) - EVIDENCE} more (--format json shows all)")
+    if len(found) > EVIDENCE:
+        page.row("", f"and {len(found) - EVIDENCE} more (--format json shows all)")
+
+
+def alike(pieces: tuple[Evidence, ...]) -> list[tuple[Evidence, tuple[int, ...]]]:
+    """Each observation once, with the ranks that show it: what several show alike is one to a reader."""
+    found: dict[Evidence, list[int]] = {}
+    for piece in pieces:
+        found.setdefault(replace(piece, rank=None), []).extend(() if piece.rank is None else (piece.rank,))
+    return [(piece, tuple(ranks)) for piece, ranks in found.items()]
 
 
 def _hosts(hosts: tuple[str, ...]) -> str:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from commcheck.engines.base import Wanted
 from commcheck.engines.detecting import completed, engines, member
 from commcheck.engines.nodelist import expand
-from commcheck.engines.shell import words
 
 SRUN = {
     "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0", "SLURM_PROCID": "5", "SLURM_NTASKS": "6", "SLURM_STEP_NUM_TASKS": "6",
@@ -158,8 +157,13 @@ def test_the_ray_driver_is_python() -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), max_size=6))
-def test_words_come_back_from_a_shell(parts: list[str]) -> None:
-    assert shlex.split(words(parts)) == parts
+def test_options_come_back_from_a_shell(parts: list[str]) -> None:
+    for engine in RENDERED:
+        if engine.name in {"torchrun", "slurm", "openmpi", "hydra"}:
+            assert engine.render is not None
+            launch = engine.render(Wanted(nodes=1, ranks_per_node=2, report_dir="/r", options=tuple(parts)))
+            command = shlex.split(launch.commands[0])
+            assert command[len(command) - len(parts) :] == parts
 
 
 # --- the command -----------------------------------------------------------------------------------------------
