@@ -21,7 +21,7 @@ from commcheck.report.phases import bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_time import when
 from commcheck.report.text_world import headline, proof_lines, started_lines
-from commcheck.report.to_text import alike, confidence_words
+from commcheck.report.to_text import alike, confidence_words, place
 
 Context = Mapping[tuple[str, int], tuple[tuple[int, str], ...]]
 """By source and line number: the lines around it, each with its number."""
@@ -90,7 +90,7 @@ def render(report: Report, context: Context | None = None) -> str:
             alike=alike,
             around=lambda e: () if e.line is None else (context or {}).get((e.source, e.line), ()),
             fix_lines=lambda fix: fix_lines(fix, names),
-            where=_where,
+            where=place,
             picture=_picture(report.timeline),
             phases=[(p, bad_text(p)) for p in summarize(report.phases)],
             proof=proof_lines(world) if world is not None and report.verdict is not Verdict.UNHEALTHY else (),
@@ -105,14 +105,6 @@ def render(report: Report, context: Context | None = None) -> str:
 
 def _symptom(diagnosis: Diagnosis) -> str:
     return row(diagnosis.symptom).definition
-
-
-def _where(diagnosis: Diagnosis) -> str:
-    links = ", ".join(
-        f"{k.source} to {k.target}{'' if k.port is None else f' port {k.port}'}" for k in diagnosis.links[:6]
-    )
-    hosts = ", ".join(diagnosis.hosts[:6])
-    return "; ".join(filter(None, (ranks_text(diagnosis.ranks), hosts, links)))
 
 
 def _picture(moments: tuple[Moment, ...]) -> Picture | None:

@@ -120,9 +120,9 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
     page.blank()
     title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
     page.title(title, f"[{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
-    place = "; ".join(filter(None, (ranks_text(diagnosis.ranks), _hosts(diagnosis.hosts), _links(diagnosis.links))))
-    if place:
-        page.row("where", place, "bold")
+    where = place(diagnosis)
+    if where:
+        page.row("where", where, "bold")
     page.row("symptom", f"{diagnosis.symptom.value} (stage of a job: {_STAGE[diagnosis.stage]})")
     page.row("confidence", f"{confidence_words(diagnosis.confidence)} ({diagnosis.confidence:.2f})")
     if number and same != number and diagnosis.evidence:
@@ -162,6 +162,11 @@ def alike(pieces: tuple[Evidence, ...]) -> list[tuple[Evidence, tuple[int, ...]]
     return [(piece, tuple(ranks)) for piece, ranks in found.items()]
 
 
+def place(diagnosis: Diagnosis) -> str:
+    """Its ranks, hosts and links; of many the first, and how many more."""
+    return "; ".join(filter(None, (ranks_text(diagnosis.ranks), _hosts(diagnosis.hosts), _links(diagnosis.links))))
+
+
 def _hosts(hosts: tuple[str, ...]) -> str:
     if not hosts:
         return ""
@@ -182,10 +187,10 @@ def _others(page: _Page, roots: list[Diagnosis], consequences: list[Diagnosis]) 
     if roots or consequences:
         page.blank()
     for diagnosis in roots[:6]:
-        place = ranks_text(diagnosis.ranks)
+        ranks = ranks_text(diagnosis.ranks)
         page.row(
             "or else",
-            f"{one_line(diagnosis.title)} [{diagnosis.code} {diagnosis.cause}]{f', {place}' if place else ''}, "
+            f"{one_line(diagnosis.title)} [{diagnosis.code} {diagnosis.cause}]{f', {ranks}' if ranks else ''}, "
             f"{confidence_words(diagnosis.confidence)} ({diagnosis.confidence:.2f})",
         )
     if len(roots) > 6:
