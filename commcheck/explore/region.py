@@ -16,7 +16,7 @@ from commcheck.explore.findings import (
     Group,
     Kind,
 )
-from commcheck.explore.oracle import agreed, surprise
+from commcheck.explore.oracle import agreed, kind, surprise
 from commcheck.explore.search import Search
 from commcheck.generate.parameter import Combination, Setting, deviations
 from commcheck.model.diagnosis import Verdict
@@ -28,7 +28,7 @@ def summary(search: Search, *, seconds: float, ended: str, notes: tuple[str, ...
     """The result of a search as it stands."""
     space = search.space
     findings = [_finding(search, f) for f in search.found if f.kind is not Kind.NOT_RUN]
-    base = search.observed.get(space.start, [None])[0]
+    base = search.base[-1] if search.base else None
     verdicts = [a for runs in search.observed.values() for o in runs if (a := agreed(o)) is not None]
     letters = pairs(search)
     return Exploration(
@@ -46,7 +46,7 @@ def summary(search: Search, *, seconds: float, ended: str, notes: tuple[str, ...
         worlds_by_purpose=dict(search.worlds),
         agreed=sum(verdicts),
         predicted=len(verdicts),
-        unsure=tuple(_finding(search, f) for f in search.unsure),
+        unsure=(*_base_by_luck(search), *(_finding(search, f) for f in search.unsure)),
         unshrunk=tuple(space.named(deviations(row)) for row in search.unshrunk),
         not_run=dict(Counter(f.observation.not_run for f in search.found if f.kind is Kind.NOT_RUN)),
         ended=ended,
@@ -98,6 +98,22 @@ def _finding(search: Search, found: Found) -> Finding:
         failed=found.failed,
         config=search.space.config(tuple(dict(found.combination).get(p, 0) for p in range(len(found.row)))),
     )
+
+
+def _base_by_luck(search: Search) -> tuple[Finding, ...]:
+    """The base, where it worked and had not at first."""
+    failed = [o for o in search.base if (what := kind(o)) in BROKEN and what is not None]
+    if not failed or len(failed) == len(search.base):
+        return ()
+    found = Found(
+        kind=kind(failed[0]) or Kind.FAILS,
+        combination=frozenset(),
+        row=search.space.start,
+        failed=len(failed),
+        runs=len(search.base),
+        observation=failed[0],
+    )
+    return (_finding(search, found),)
 
 
 def _words(found: Found) -> str:

@@ -38,7 +38,7 @@ def headline(done: Exploration) -> str:
     count = sum(len(g.findings) for g in done.groups)
     news = sum(bool(f.surprise) for g in done.groups for f in g.findings)
     if done.base != "healthy":
-        return f"BASE {done.base.upper()}  {done.worlds} world, {done.seconds:.0f} s"
+        return f"BASE {done.base.upper()}  {done.worlds} world{'' if done.worlds == 1 else 's'}, {done.seconds:.0f} s"
     return f"EXPLORED  {count} findings, {news} of them surprises, in {done.worlds} worlds ({done.seconds:.0f} s)"
 
 

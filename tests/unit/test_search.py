@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from commcheck.cli.explore import exit_code
 from commcheck.explore.findings import Kind, Observation
 from commcheck.explore.region import summary
 from commcheck.explore.search import METHODS, WIDTH, Search
@@ -99,8 +100,28 @@ def test_one_at_a_time_finds_no_pair():
 
 def test_a_base_that_does_not_work_ends_the_search():
     search = Search(space([2, 2]))
-    assert run(search, lambda row: FAILED) == [(0, 0)]
-    assert summary(search, seconds=0, ended="").base == "unhealthy"
+    assert run(search, lambda row: FAILED) == [(0, 0)] * 3
+    done = summary(search, seconds=0, ended="")
+    assert (done.base, done.unsure) == ("unhealthy", ())
+
+
+def test_a_base_that_works_the_second_time_is_built_upon_and_told():
+    answers = iter([FAILED, *[HEALTHY] * 1000])
+    search = Search(space([2, 2]))
+    assert run(search, lambda row: next(answers))[:2] == [(0, 0)] * 2
+    done = summary(search, seconds=0, ended="")
+    assert done.base == "healthy"
+    assert done.coverage.open == 0
+    assert [(f.settings, f.failed, f.runs) for f in done.unsure] == [({}, 1, 2)]
+    assert exit_code(done) == 3
+
+
+def test_a_finding_has_the_cause_that_was_named_most_often():
+    other = replace(FAILED, cause="something else")
+    answers = iter([HEALTHY, other, *[FAILED] * 1000])
+    search = Search(space([2]))
+    run(search, lambda row: next(answers))
+    assert [f.observation.cause for f in search.found] == [FAILED.cause]
 
 
 def test_what_fails_only_sometimes_is_not_believed():
