@@ -6,11 +6,14 @@ counts for itself; so what is given to the rules is one group: the one in which 
 - A group is *stuck* where one of its ranks is in a call, or where the ranks' calls differ.
 - A rank that has not come to a stuck group's call may itself be held up in another group: then that one comes first.
 - Where every late rank is held up elsewhere, the groups wait for each other: what is compared is each rank's call.
+- What one rank sends to another counts as a group of the two: the n-th send belongs to the n-th recv.
 
 Pure; everything here is computed from the dumps.
 """
 
 from __future__ import annotations
+
+from msgspec.structs import replace
 
 from commcheck.diagnose.ingest.flight_recorder import Call, Dump
 from commcheck.model.base import Value, ranks_text, spans
@@ -67,7 +70,8 @@ def _key(call: Call) -> tuple[object, ...]:
 def case_of(dumps: tuple[Dump, ...]) -> Case:
     """The case of some ranks' dumps; of two with the same rank the later one counts."""
     by_rank = {d.rank: d for d in dumps}
-    groups = _groups(by_rank)
+    # Whoever waits in a collective waits there: a recv may have been posted long before its message is due.
+    groups = [*_pairs(by_rank), *_groups(by_rank)]
     held = {rank: group.name for group in groups for rank in group.waiting}
     chosen = _chosen(groups, held)
     expected = sorted({r for g in groups for r in g.members})
@@ -75,6 +79,12 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
     notes = []
     if absent:
         notes.append(f"{ranks_text(absent)}: no dump (it may have died, or its file was not copied)")
+    forgetful = tuple(r for r, d in by_rank.items() if d.forgotten and any(c.peer is not None for c in d.calls))
+    if forgetful:
+        notes.append(
+            f"sends and recvs of {ranks_text(forgetful)} are not compared, since older ones are forgotten:"
+            " TORCH_FR_BUFFER_SIZE (TORCH_NCCL_TRACE_BUFFER_SIZE) is how many calls are kept"
+        )
     calls: dict[int, tuple[Call, ...]] = {}
     stuck = chosen is not None
     if chosen is not None:
@@ -93,7 +103,8 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
         origin=Origin.LOG,
         world=World(size=max(len(expected), len(by_rank)), backend=_backend(dumps)),
         ranks=tuple(
-            _record(slot, by_rank[rank], calls.get(rank), chosen, named) for slot, rank in enumerate(sorted(by_rank))
+            _record(slot, by_rank[rank], calls.get(rank), chosen, named, _backend(dumps))
+            for slot, rank in enumerate(sorted(by_rank))
         ),
         complete=False,
         ended=Ended.STALLED if stuck else Ended.NOT_RUN,
@@ -103,19 +114,54 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
 
 def _groups(dumps: dict[int, Dump]) -> list[_Group]:
     """All groups of which calls were recorded."""
-    names = dict.fromkeys(c.group for d in dumps.values() for c in d.calls)
+    names = dict.fromkeys(c.group for d in dumps.values() for c in d.calls if c.peer is None)
     found = []
     for name in names:
-        told = {r for d in dumps.values() for r in d.groups.get(name, ())}
-        if not told:
-            whole = any(d.whole == name for d in dumps.values())
-            told = {r for r, d in dumps.items() if whole or any(c.group == name for c in d.calls)}
-        mine = {r: tuple(c for c in dumps[r].calls if c.group == name) for r in sorted(told) if r in dumps}
+        told = _told(dumps, name)
+        mine = {
+            r: tuple(c for c in dumps[r].calls if c.group == name and c.peer is None)
+            for r in sorted(told)
+            if r in dumps
+        }
         # The buffer is a ring: what the busiest rank has forgotten already is compared with nobody.
         begin = max((c[0].seq for c in mine.values() if c), default=0)
         begin = max(begin, max((c[-1].seq for c in mine.values() if c), default=0) - KEPT) if _same(mine) else begin
         kept = {r: tuple(c for c in calls if c.seq >= begin) for r, calls in mine.items()}
         found.append(_group(name, tuple(sorted(told)), kept))
+    return found
+
+
+def _told(dumps: dict[int, Dump], name: str) -> set[int]:
+    """The members of a group: those that the dumps name, else all with a call in it."""
+    told = {r for d in dumps.values() for r in d.groups.get(name, ())}
+    if told:
+        return told
+    whole = any(d.whole == name for d in dumps.values())
+    return {r for r, d in dumps.items() if whole or any(c.group == name for c in d.calls)}
+
+
+def _pairs(dumps: dict[int, Dump]) -> list[_Group]:
+    """A group for each two ranks of which one sends to the other, as far as both remember all their calls."""
+    members: dict[str, tuple[int, ...]] = {}
+    rows: dict[tuple[str, int, int], dict[int, list[Call]]] = {}
+    for rank, dump in dumps.items():
+        for call in dump.calls:
+            if call.peer is None:
+                continue
+            known = members.get(call.group) or tuple(sorted(_told(dumps, call.group)))
+            members[call.group] = known
+            peer = known[call.peer] if call.peer < len(known) else call.peer
+            source, target = (rank, peer) if call.op == "send" else (peer, rank)
+            row = rows.setdefault((call.group, source, target), {r: [] for r in (source, target) if r in dumps})
+            name = f"{source} to {target}" + (f" in {call.group}" if len(members) > 1 else "")
+            mine = row[rank]
+            mine.append(replace(call, seq=len(mine) + 1, op=f"send from {source} to {target}", group=name))
+    found = []
+    for (_, source, target), row in rows.items():
+        ranks = tuple(sorted((source, target)))
+        if not any(dumps[r].forgotten for r in row):
+            calls = {r: tuple(c) for r, c in row.items()}
+            found.append(_group(next(c.group for own in calls.values() for c in own), ranks, calls))
     return found
 
 
@@ -150,7 +196,7 @@ def _current(groups: list[_Group], held: dict[int, str]) -> dict[int, tuple[Call
 
 
 def _record(
-    slot: int, dump: Dump, calls: tuple[Call, ...] | None, chosen: _Group | None, members: dict[str, str]
+    slot: int, dump: Dump, calls: tuple[Call, ...] | None, chosen: _Group | None, members: dict[str, str], usual: str
 ) -> RankRecord:
     """A rank with the calls that are compared. One outside the group has none, and no phase: it is not judged."""
     waits = chosen is None or dump.rank in chosen.waiting
@@ -177,7 +223,7 @@ def _record(
         rank=dump.rank,
         world_size=None,
         host="",
-        backend=_backend((dump,)),
+        backend=_backend((dump,)) or usual,  # one that has called nothing says nothing of its backend
         collectives=issued,
         phases=phases if calls is not None else (),
         stack=newest,

@@ -19,7 +19,7 @@ def entry(
 ):
     return {
         "collective_seq_id": seq, "p2p_seq_id": 0, "op_id": seq, "profiling_name": name, "process_group": group,
-        "pg_id": 0, "record_id": seq, "input_sizes": [list(s) for s in sizes], "input_dtypes": [dtype],
+        "pg_id": 0, "record_id": 0, "input_sizes": [list(s) for s in sizes], "input_dtypes": [dtype],
         "output_sizes": [list(s) for s in sizes], "output_dtypes": [dtype], "state": state, "retired": False,
         "time_created_ns": int((at if at is not None else seq) * 1e9), "timeout_ms": 600000, "is_p2p": False, **more,
     }  # fmt: skip
@@ -106,6 +106,64 @@ def test_who_is_held_up_elsewhere_is_not_the_cause():
     rows = [held, [entry(1), entry(1, group=("b", "b"), state="started", sizes=((9,),))], held, [entry(1)]]
     _, found = lead(*(dump(r, rows[r], groups) for r in range(4)))
     assert found == ("collective-missing-rank", (3,))
+
+
+def between(a, b, op, *, sizes=((8,),), state="completed", **more):
+    arrow = "->" if op == "send" else "<-"
+    return entry(0, f"nccl:{op} {a}{arrow}{b}", sizes=sizes, state=state, is_p2p=True, **more)
+
+
+def test_what_was_never_sent():
+    rows = [
+        [between(0, 1, "send")],
+        [between(1, 0, "recv"), between(1, 0, "recv", state="started")],
+        [between(2, 3, "send")],
+        [between(3, 2, "recv")],
+    ]
+    case, found = lead(*(dump(r, rows[r], FULL) for r in range(4)))
+    assert found == ("collective-missing-rank", (0,))
+    assert "send from 0 to 1" in judge(case).diagnoses[0].title
+
+
+def test_a_sender_that_is_held_up_is_not_the_cause():
+    # A pipeline: 3 waits for 2, that for 1, that for 0, which sends nothing and is in no call.
+    rows = [[], *([between(r, r - 1, "recv", state="started")] for r in (1, 2, 3))]
+    _, found = lead(*(dump(r, rows[r], FULL) for r in range(4)))
+    assert found == ("collective-missing-rank", (0,))
+
+
+def test_a_recv_that_was_posted_early_is_not_the_cause():
+    stuck = entry(1, state="started")
+    rows = [[stuck], [between(1, 0, "recv", state="started"), stuck], [], [stuck]]
+    _, found = lead(*(dump(r, rows[r], FULL) for r in range(4)))
+    assert found == ("collective-missing-rank", (2,))
+
+
+def test_two_that_wait_for_each_other_s_message():
+    rows = [[between(r, 1 - r, "recv", state="started")] for r in range(2)]
+    _, found = lead(*(dump(r, rows[r], {"0": (0, 1)}) for r in range(2)))
+    assert found is not None
+    assert found[0] == "collective-order-mismatch"
+
+
+def test_a_message_of_another_size_than_is_received():
+    rows = [[between(0, 1, "send", state="started")], [between(1, 0, "recv", sizes=((4,),), state="started")]]
+    _, found = lead(*(dump(r, rows[r], {"0": (0, 1)}) for r in range(2)))
+    assert found == ("collective-shape-mismatch", (0, 1))
+
+
+def test_ranks_of_a_group_are_its_own_numbers():
+    groups = {"0": range(4), "pp": (1, 3)}
+    rows = [[], [], [], [between(1, 0, "recv", state="started", group=("pp", "pp"))]]
+    _, found = lead(*(dump(r, rows[r], groups) for r in range(4)))
+    assert found == ("collective-missing-rank", (1,))
+
+
+def test_sends_are_not_compared_where_older_ones_are_forgotten():
+    rows = [[between(0, 1, "send", record_id=7)], [between(1, 0, "recv"), between(1, 0, "recv", state="started")]]
+    case, found = lead(*(dump(r, rows[r], {"0": (0, 1)}) for r in range(2)))
+    assert found is None
+    assert any("rank 0 are not compared" in note for note in case.not_read)
 
 
 def test_groups_that_wait_for_each_other():

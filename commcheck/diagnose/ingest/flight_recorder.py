@@ -7,6 +7,8 @@ format; 1.x and 2.x differ in fields that are not read here). Three things about
 
 - The rank is in the file's name alone.
 - `collective_seq_id` counts per group, and is what tells which calls of two ranks belong together.
+- A call between two ranks has no such number: it says "send 0->1" or "recv 1<-0", in ranks of its group, and the two sides
+  are told to belong together by their order alone, as long as nothing was forgotten. Only NCCL's are recorded.
 - gloo's calls stay "scheduled" for ever; that one has ended shows as `retired`, and so does one that timed out. NCCL's
   become "completed", and a retired one that is not completed has timed out.
 
@@ -27,6 +29,7 @@ _HEAD = 1 << 16
 _JSON_SIGNS = (b'"pg_config"', b'"pg_status"', b'"entries"', b'"collective_seq_id"')
 _PICKLE_SIGNS = (b"pg_config", b"pg_status", b"entries")
 _RANKS = re.compile(r"\d{1,7}")
+_BETWEEN = re.compile(r"(?:send|recv) \d{1,7}(?:->|<-)(\d{1,7})$")
 _NAMED_RANK = re.compile(r"rank[_-]?(\d{1,7})", re.IGNORECASE)
 _LAST_NUMBER = re.compile(r"(\d{1,7})(?=\D*$)")
 
@@ -50,9 +53,10 @@ _OWN_SIZES = ("all_to_all", "_v", "coalesced", "send", "recv", "split")
 
 
 class Call(Value, frozen=True):
-    """A collective in a dump. `seq` counts from 1 within its group; `elements` is what the ranks must agree in, 0 where
+    """A call in a dump. `seq` counts from 1 within its group; `elements` is what the ranks must agree in, 0 where
     they need not; `ended`: it has come back, in whatever way; `created` in seconds since the epoch; `frames`: where it
-    was called, the innermost first, of a rank's newest call alone; empty in JSON."""
+    was called, the innermost first, of a rank's newest call alone; empty in JSON. `peer`: of a send or recv, the other
+    one's rank in the group; None of a collective."""
 
     seq: int
     op: str
@@ -63,18 +67,20 @@ class Call(Value, frozen=True):
     backend: str
     created: float
     timeout: float = 0.0
+    peer: int | None = None
     frames: tuple[str, ...] = ()
 
 
 class Dump(Value, frozen=True):
     """What one rank had recorded. `groups`: the ranks of each group that the dump names, by the group's name. `whole`:
-    the name of the group of all ranks, empty where none of its calls is there."""
+    the name of the group of all ranks, empty where none of its calls is there. `forgotten`: there were older calls."""
 
     rank: int
     source: str
     calls: tuple[Call, ...]
     groups: dict[str, tuple[int, ...]]
     whole: str = ""
+    forgotten: bool = False
 
 
 def is_dump(data: bytes) -> bool:
@@ -96,7 +102,8 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     calls = []
     whole = ""
     newest: object = None
-    for entry in _list(value.get("entries")):
+    entries = _list(value.get("entries"))
+    for entry in entries:
         call = call_of(entry)
         if call is not None:
             newest = entry
@@ -105,7 +112,15 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
                 whole = call.group
     if isinstance(newest, dict):  # of thousands of calls, the stacks would take most of the time and memory
         calls[-1] = msgspec.structs.replace(calls[-1], frames=_frames(newest.get("frames")))
-    return Dump(rank=found, source=name, calls=tuple(calls), groups=_groups(value.get("pg_config")), whole=whole)
+    oldest = entries[0].get("record_id") if entries and isinstance(entries[0], dict) else 0
+    return Dump(
+        rank=found,
+        source=name,
+        calls=tuple(calls),
+        groups=_groups(value.get("pg_config")),
+        whole=whole,
+        forgotten=_int(oldest) > 0,
+    )
 
 
 def decoded(name: str, data: bytes) -> dict[object, object]:
@@ -166,18 +181,20 @@ def _groups(config: object) -> dict[str, tuple[int, ...]]:
 
 
 def call_of(entry: object) -> Call | None:
-    """A collective; None for a point-to-point call, or for what is no entry."""
-    if not isinstance(entry, dict):
+    """A collective, or a send or recv; None for what is no entry, and for a call between ranks that does not say which."""
+    name = entry.get("profiling_name") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(name, str):
         return None
-    name = entry.get("profiling_name")
-    if not isinstance(name, str) or entry.get("is_p2p") is True:
+    between = _BETWEEN.search(name) if entry.get("is_p2p") is True else None
+    if between is None and entry.get("is_p2p") is True:
         return None
     backend, _, op = name.rpartition(":")
     op = op.strip().partition(" ")[0]
     group = entry.get("process_group")
     label = str(group[0]) if isinstance(group, list | tuple) and group else str(entry.get("pg_id", ""))
-    sizes, dtypes = ("output_sizes", "output_dtypes") if op in _BY_OUTPUT else ("input_sizes", "input_dtypes")
-    own = any(part in op for part in _OWN_SIZES)
+    by_output = op in _BY_OUTPUT or (between is not None and op == "recv")
+    sizes, dtypes = ("output_sizes", "output_dtypes") if by_output else ("input_sizes", "input_dtypes")
+    own = between is None and any(part in op for part in _OWN_SIZES)
     types = _list(entry.get(dtypes))
     kind = str(types[0]) if types else ""
     state = entry.get("state")
@@ -191,6 +208,7 @@ def call_of(entry: object) -> Call | None:
         backend=sys.intern(backend),
         created=_int(entry.get("time_created_ns")) / 1e9,
         timeout=_int(entry.get("timeout_ms")) / 1e3,
+        peer=int(between[1]) if between else None,
     )
 
 
