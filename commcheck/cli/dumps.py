@@ -60,6 +60,10 @@ def take(paths: list[str]) -> Taken:
         from commcheck.diagnose.recorded import case_of
 
         case = case_of(tuple(recorded))
+        if stacks:
+            from commcheck.diagnose.ingest.py_spy import beside
+
+            case = beside(case, tuple(stacks))
     elif stacks:
         from commcheck.diagnose.ingest.py_spy import case_of as case_of_stacks
 

@@ -233,10 +233,24 @@ def test_a_line_of_deepspeed_names_host_and_rank() -> None:
         ("nccl.trainer-a.4711", marks.Named(host="trainer-a", pid=4711)),  # NCCL_DEBUG_FILE=nccl.%h.%p
         ("debug/nccl_debug.gpu12.cluster.local.881.log", marks.Named(host="gpu12.cluster.local", pid=881)),
         ("trace.2031", marks.Named()),
+        ("logs/train-48213-gpu-node7-3.out", marks.Named(task=3, job="logs/train-48213")),  # %x-%j-%N-%t
+        ("48213.n1.0.err", marks.Named(task=0, job="48213")),  # %j.%N.%t
+        ("x_48213_t11.log.gz", marks.Named(task=11, job="x_48213")),
+        ("run-48213102-7.log", marks.Named(task=7, job="run-48213102")),
+        ("run-20260102-7.log", marks.Named()),
+        ("2031_01.log", marks.Named()),
     ],
 )
 def test_names_of_files(name: str, named: marks.Named) -> None:
     assert marks.of_source(name) == named
+
+
+@pytest.mark.parametrize(("tasks", "ranks"), [((0, 1, 2), [0, 1, 2]), ((3,), [None]), ((30, 31), [None, None])])
+def test_tasks_in_files_names_are_ranks_where_several_of_a_job_have_them(
+    tasks: tuple[int, ...], ranks: list[int]
+) -> None:
+    case = case_from_text([(f"logs/train-48213-node{n}-{n}.out", f"{_ORDINAL}\n".encode()) for n in tasks])
+    assert [line.rank for line in case.lines] == ranks
 
 
 def test_nccl_lines_are_given_to_the_rank_of_their_process() -> None:

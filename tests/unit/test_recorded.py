@@ -262,6 +262,20 @@ def test_who_is_elsewhere_while_the_others_wait():
     assert judge(py_spy.case_of(together)).diagnoses[0].ranks == (2,)
 
 
+def test_stacks_beside_a_recorder_s_dumps_show_what_a_rank_does_instead():
+    ahead = [entry(1), entry(2, state="started")]
+    case = case_of(tuple(dump(r, ahead[: 1 if r == 2 else 2], {"0": range(3)}) for r in range(3)))
+    texts = [WAITS.format(pid=10), WAITS.format(pid=11), ELSEWHERE]
+    named = tuple((f"stack-rank-{n}.txt", s) for n, t in enumerate(texts) for s in py_spy.parse(t.encode()))
+    found = judge(py_spy.beside(case, named)).diagnoses[0]
+    assert (found.cause, found.ranks) == ("collective-missing-rank", (2,))
+    assert any("read (PIL/Image.py:1)" in e.text for e in found.evidence)
+    nameless = tuple(("all.txt", s) for _, s in named)
+    told = py_spy.beside(case, nameless)
+    assert told.ranks == case.ranks
+    assert "name the files by their ranks" in told.not_read[-1]
+
+
 def test_calls_that_differ_in_stacks():
     texts = [WAITS.format(pid=p) for p in range(3)]
     texts[1] = texts[1].replace("all_reduce", "barrier")

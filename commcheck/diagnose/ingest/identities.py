@@ -40,7 +40,9 @@ def number(source: str, named: Named, marked: Marked) -> Number | None:
         return Number(("mark", _STREAM.re.sub("", source), marked.host or named.host), marked.local)
     if named.local is not None:
         return Number(("file", _ATTEMPT.re.sub("", source)), named.local)
-    return None if marked.bare is None else Number(("bare", source), marked.bare, bare=True)
+    if marked.bare is not None:
+        return Number(("bare", source), marked.bare, bare=True)
+    return None if named.task is None else Number(("job", named.job), named.task, bare=True)
 
 
 class Identities:

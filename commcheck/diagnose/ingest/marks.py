@@ -77,6 +77,11 @@ _SOURCE_RANK = re.compile(r"(?:^|[/_.-])(?:rank|RANK|task|proc)[_.-]?(?P<rank>\d
 _SOURCE_NCCL = Lazy(
     r"(?i)(?:^|[/_.-])nccl[\w]{0,20}[._-](?P<host>[a-z][\w.-]{0,254}?)[._-](?P<pid>\d{2,9})(?:\.\w{1,5})?$"
 )
+# Slurm's --output patterns with a job's number before the task's: %x-%j-%t, %j.%N.%t. What else ends in two numbers looks
+# the same, so it is believed only where several files of one job do (ingest.identities).
+_JOB_TASK = re.compile(
+    r"(?P<job>(?:^|.*[/_.-])(?!(?:19|20)\d{6}\D)\d{5,10})(?:[_.-][A-Za-z][\w.-]{0,254}?)?[_.-]t?(?P<task>\d{1,5})\.(?:out|err|log|txt)(?:\.\w{2,3})?$"
+)
 _SLURM_TASK = re.compile(r"slurm-\d+_(?P<rank>\d{1,7})\.(?:out|err)$")
 
 
@@ -172,10 +177,13 @@ class Named(NamedTuple):
     host: str = ""
     pid: int | None = None
     local: int | None = None
+    task: int | None = None
+    job: str = ""
 
 
 def of_source(name: str) -> Named:
-    """The process that a file's name tells: `rank-3.log`, `slurm-77_3.out`, torchrun's `.../3/stderr.log`, `nccl.node1.4711`."""
+    """The process that a file's name tells: `rank-3.log`, `slurm-77_3.out`, torchrun's `.../3/stderr.log`, `nccl.node1.4711`;
+    `train-4711-node1-3.out` may."""
     match = _SLURM_TASK.search(name) or _SOURCE_RANK.search(name)
     if match:
         return Named(rank=int(match["rank"]))
@@ -183,7 +191,10 @@ def of_source(name: str) -> Named:
     if len(parts) >= 2 and parts[-1] in _TORCHRUN and parts[-2].isdecimal() and len(parts[-2]) <= 7:
         return Named(local=int(parts[-2]))
     process = _SOURCE_NCCL.re.search(name) if "nccl" in name.lower() else None
-    return Named(host=process["host"], pid=int(process["pid"])) if process else Named()
+    if process:
+        return Named(host=process["host"], pid=int(process["pid"]))
+    task = _JOB_TASK.match(name, max(0, len(name) - 600))
+    return Named(task=int(task["task"]), job=task["job"]) if task else Named()
 
 
 _TORCHRUN = frozenset({"stderr.log", "stdout.log", "error.json"})

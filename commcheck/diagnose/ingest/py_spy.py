@@ -13,8 +13,10 @@ What may not be here: files, processes; judgement about causes.
 """
 
 import re
+from collections import Counter
 
 import msgspec
+from msgspec.structs import replace
 
 from commcheck.diagnose.ingest import stacks
 from commcheck.diagnose.ingest.flight_recorder import rank_of
@@ -122,11 +124,7 @@ def case_of(dumps: tuple[tuple[str, Stack], ...]) -> Case:
 
     Stacks are one moment: that ranks wait for one that is elsewhere is a fault only if it stays so. Somebody has taken
     these because it did."""
-    counts: dict[str, int] = {}
-    for name, _ in dumps:
-        counts[name] = counts.get(name, 0) + 1
-    ranks = [rank_of(name) if counts[name] == 1 and "rank" in name.lower() else None for name, _ in dumps]
-    known = ranks if len(set(ranks)) == len(ranks) and None not in ranks else [None] * len(ranks)
+    known = _ranks(dumps)
     where = [stacks.standing(stack.main) if stack.threads else None for _, stack in dumps]
     waits = any(s is not None and s.waits for s in where)
     beyond = stacks.beyond(where)
@@ -152,6 +150,31 @@ def case_of(dumps: tuple[tuple[str, Stack], ...]) -> Case:
         ended=Ended.STALLED if waits else Ended.NOT_RUN,
         not_read=tuple(notes[:8]),
     )
+
+
+def beside(case: Case, dumps: tuple[tuple[str, Stack], ...]) -> Case:
+    """The case of other dumps of the same ranks, with these stacks in the place of those that it may have: they are whole,
+    and a rank that is in no call has no other."""
+    known = _ranks(dumps)
+    main = {rank: stack.main for rank, (_, stack) in zip(known, dumps, strict=True) if rank is not None}
+    ranks = tuple(replace(r, stack=main.get(r.rank, r.stack)) if r.rank is not None else r for r in case.ranks)
+    unused = [
+        _who(rank, stack)
+        for rank, (_, stack) in zip(known, dumps, strict=True)
+        if rank not in {r.rank for r in case.ranks}
+    ]
+    if not unused:
+        return replace(case, ranks=ranks)
+    note = f"{len(unused)} stacks are of no rank that left a recorder's dump: {', '.join(unused[:4])}"
+    advice = "" if any(r is not None for r in known) else " (name the files by their ranks: stack-rank-3.txt)"
+    return replace(case, ranks=ranks, not_read=(*case.not_read, note + advice))
+
+
+def _ranks(dumps: tuple[tuple[str, Stack], ...]) -> list[int | None]:
+    """The rank of each process, where all files' names tell them."""
+    counts = Counter(name for name, _ in dumps)
+    ranks = [rank_of(name) if counts[name] == 1 and "rank" in name.lower() else None for name, _ in dumps]
+    return ranks if len(set(ranks)) == len(ranks) and None not in ranks else [None] * len(ranks)
 
 
 def _who(rank: int | None, stack: Stack) -> str:

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from commcheck.diagnose.calls import behind, difference, matched, signature
 from commcheck.diagnose.view import asleep, evidence, names, phase_of_end, started, symptom_in, world_failed
 from commcheck.model.base import sentence
@@ -46,7 +48,7 @@ def match(case: Case) -> Match | None:
         ranks=names(late),
         hosts=tuple(dict.fromkeys(r.host for r in late)),
         evidence=(
-            *(_doing(r) for r in late[:4]),
+            *(piece for r in late[:4] for piece in _doing(r)),
             *(
                 evidence(EvidenceKind.PHASE, f"waits in call {r.collectives[-1].index}", r, "journal")
                 for r in waiting[:4]
@@ -63,15 +65,16 @@ def match(case: Case) -> Match | None:
     )
 
 
-def _doing(rank: RankRecord) -> Evidence:
-    """What a late rank does instead. A recorder counts its calls from 1 and forgets old ones; of a stack the calls are
-    not known, and the frame is."""
-    if not rank.collectives and rank.stack:
-        return evidence(EvidenceKind.STACK, f"is in {rank.stack[0]}, in no collective", rank)
-    text = f"has issued {len(rank.collectives)} calls and is in none"
-    if rank.collectives and rank.collectives[-1].index >= len(rank.collectives):
-        text = f"has come back from call {rank.collectives[-1].index} and is in none"
-    return evidence(EvidenceKind.PHASE, text, rank, "journal")
+def _doing(rank: RankRecord) -> Iterator[Evidence]:
+    """What a late rank does instead. A recorder counts its calls from 1 and forgets old ones; of a stack alone the calls
+    are not known."""
+    if rank.collectives or not rank.stack:
+        text = f"has issued {len(rank.collectives)} calls and is in none"
+        if rank.collectives and rank.collectives[-1].index >= len(rank.collectives):
+            text = f"has come back from call {rank.collectives[-1].index} and is in none"
+        yield evidence(EvidenceKind.PHASE, text, rank, "journal")
+    if rank.stack:
+        yield evidence(EvidenceKind.STACK, f"is in {rank.stack[0]}, in no collective", rank)
 
 
 RULE = Rule(
