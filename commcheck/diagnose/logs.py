@@ -39,6 +39,7 @@ _LISTED = 5  # names of sources in one sentence
 _HOSTS = 64  # of one diagnosis
 _ANSWERS = 3  # symptoms that are offered
 _GUESS = 0.2
+_WARNS, _WARNED = "NCCL WARN", 0.1
 _ENDED = (Symptom.TRAIN_OTHER_FAILURE,)  # what a launcher says of an end: any other wording tells more
 
 
@@ -160,7 +161,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         elif before is not None and finding.ranks:
             matches[finding.cause] = replace(before, ranks=finding.ranks)  # whom no line by itself can name
     if case.origin is Origin.LOG and all(match.confidence < scan.GENERIC_BELOW for match in matches.values()):
-        unknown = unclassified(lines, stage, best=max((match.confidence for match in matches.values()), default=0.0))
+        best = max((match.confidence for match in matches.values()), default=0.0)
+        unknown = unclassified(lines, stage, best=best) or (None if matches else warned(lines, stage))
         if unknown:
             likeliest = max(matches.values(), key=lambda match: match.confidence, default=unknown[1])
             matches[UNCLASSIFIED.cause] = replace(unknown[1], symptom=likeliest.symptom)  # whatever the cause
@@ -224,6 +226,21 @@ def unclassified(lines: Sequence[LogLine], stage: Stage | None, best: float) -> 
         title=UNCLASSIFIED.title,
         confidence=0.2 if best == 0.0 else min(0.2, best - 0.01),
         evidence=tuple(_evidence(line) for line in unusual),
+    )
+    return UNCLASSIFIED, match
+
+
+def warned(lines: Sequence[LogLine], stage: Stage | None) -> tuple[Rule, Match] | None:
+    """NCCL has warned, in words that no signature knows, and nothing tells that the job failed: shown, and not judged."""
+    said = [line for line in lines if _WARNS in line.text and scan.is_trouble(line.text)]
+    if not said:
+        return None
+    match = Match(
+        symptom=showing.ranked(UNCLASSIFIED, stage, ())[0],
+        title="NCCL has warned of something that commcheck does not know; whether it matters cannot be told from that",
+        confidence=_WARNED,
+        ranks=tuple(sorted({line.rank for line in said if line.rank is not None})),
+        evidence=tuple(_evidence(line) for line in _unusual(said)),
     )
     return UNCLASSIFIED, match
 

@@ -15,6 +15,7 @@ SIGNATURES = table(
         _BOOT + " and src/transport/net_socket.cc",
         "trainer-a:41:41 [0] bootstrap.cc:45 NCCL WARN Bootstrap : no socket interface found",
         "NET/Socket : Using [0]eno9:10.9.0.1<0>",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"interface-missing": 0.75},
@@ -23,6 +24,7 @@ SIGNATURES = table(
         "nccl: src/transport/net_ib and src/bootstrap.cc",
         "trainer-a:41:41 [0] NCCL WARN NET/IB : No IP interface found.",
         "NET/IB : No device found.",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"interface-unroutable": 0.45},
@@ -68,6 +70,7 @@ SIGNATURES = table(
         _SOCKET,
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection timed out",
         "trainer-a:41:41 [0] misc/socket.cc:533 NCCL WARN Net : Connect to 10.9.0.2<43210> failed : Connection refused",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"host-unresolvable": 0.85},
@@ -76,6 +79,7 @@ SIGNATURES = table(
         _SOCKET,
         "NCCL WARN Net : error encountered when getting address info : Name or service not known",
         "getting address info",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"rank-exited": 0.45, "rank-crashed": 0.4, "rank-killed": 0.3},
@@ -84,6 +88,7 @@ SIGNATURES = table(
         _SOCKET,
         "trainer-a:41:77 [1] misc/socket.cc:49 NCCL WARN socketProgress: Connection closed by remote peer trainer-b<43210>",
         "Connection established with remote peer",
+        versions="nccl >= 2.10",
         symptoms=(
             Symptom.TRAIN_COMMUNICATION_ERROR,
             Symptom.PREP_COMMUNICATION_ERROR,
@@ -177,6 +182,7 @@ SIGNATURES = table(
         "nccl: src/proxy.cc",
         "[Service thread] Error encountered progressing operation=Connect, res=3, closing connection",
         "operation=Connect done",
+        versions="nccl >= 2.18",
     ),
     Wording(
         {"rank-duplicate": 0.9},
@@ -185,6 +191,7 @@ SIGNATURES = table(
         _BOOT,
         "trainer-a:41:77 [0] bootstrap.cc:188 NCCL WARN Bootstrap Root : rank 2 of 4 ranks has already checked in",
         "Bootstrap Root : all ranks have checked in",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"world-size-mismatch": 0.9},
@@ -193,6 +200,7 @@ SIGNATURES = table(
         _BOOT,
         "trainer-a:41:77 [0] bootstrap.cc:181 NCCL WARN Bootstrap Root : mismatch in rank count from procs 8 : 4",
         "mismatch in version",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"env-malformed": 0.8},
@@ -201,6 +209,7 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc, src/misc/param.cc",
         "NCCL WARN Invalid NCCL_COMM_ID, please use format: <ipv4>:<port> or [<ipv6>]:<port> or <hostname>:<port>",
         "NCCL_COMM_ID set by environment to 10.9.0.1:4711",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"rank-out-of-range": 0.85},
@@ -209,6 +218,7 @@ SIGNATURES = table(
         "nccl: src/init.cc and src/misc/argcheck.cc",
         "NCCL WARN Invalid rank requested : 8/8",
         "invalid request",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"rank-out-of-range": 0.35, "process-group-misuse": 0.3, "collective-shape-mismatch": 0.25},
@@ -217,6 +227,7 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc, src/transport (another rank sent something else than expected)",
         "NCCL WARN Message truncated : received 256 bytes instead of 64",
         "Message received",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"collective-shape-mismatch": 0.75, "collective-order-mismatch": 0.4},
@@ -225,6 +236,7 @@ SIGNATURES = table(
         "nccl: src/transport/net_socket.cc and net_ib",
         "NCCL WARN NET/Socket : peer 10.9.0.2<43210> message truncated : receiving 1048576 bytes instead of 65536.",
         "NET/Socket : peer connected",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"interface-missing": 0.8},
@@ -233,6 +245,7 @@ SIGNATURES = table(
         "nccl: src/bootstrap.cc (NCCL_OOB_NET_IFNAME)",
         "NCCL WARN no device found matching =mlx9_9, verify NCCL_OOB_NET_IFNAME",
         "NET/IB : No device found.",
+        versions="nccl >= 2.24",
     ),
     Wording(
         {"transport-unavailable": 0.3, "data-ports-dropped": 0.25, "rank-exited": 0.25},
@@ -254,6 +267,7 @@ SIGNATURES = table(
         "nccl: src/proxy.cc",
         "[Proxy Service 3] Failed to execute operation Connect from rank 1, retcode 2",
         "execute operation Connect",
+        versions="nccl >= 2.12",
         symptoms=(
             Symptom.SETUP_FAILURE,
             Symptom.SETUP_HANG_TIMEOUT,

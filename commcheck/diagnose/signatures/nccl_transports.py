@@ -17,6 +17,7 @@ SIGNATURES = table(
         _AT
         + "transport/net_ib.cc:839 NCCL WARN NET/IB : Got completion with error 12, opcode 1, len 0, vendor err 129",
         "Got completion",
+        versions="nccl >= 2.10",
         symptoms=(
             Symptom.TRAIN_COMMUNICATION_ERROR,
             Symptom.SETUP_FAILURE,
@@ -40,6 +41,7 @@ SIGNATURES = table(
         _IB + ", src/misc/ibvwrap.cc",
         _AT + "NCCL WARN NET/IB : Unable to query port_num 1",
         "NET/IB : Using [0]mlx5_0:1/IB",
+        versions="nccl >= 2.10",
         symptoms=(
             Symptom.TRAIN_COMMUNICATION_ERROR,
             Symptom.SETUP_FAILURE,
@@ -53,6 +55,7 @@ SIGNATURES = table(
         _IB + " and " + _TOPO + ", merged network devices",
         _AT + "NCCL WARN NET/IB : Attempted to merge incompatible devices: [0]mlx5_0:1/IB and [1]mlx5_1:1/RoCE.",
         "NET/IB : Made virtual device [2] name=mlx5_0+mlx5_1",
+        versions="nccl >= 2.20",
     ),
     Wording(
         {"transport-unavailable": 0.72, "peer-access-broken": 0.4},
@@ -63,6 +66,7 @@ SIGNATURES = table(
         "nccl: src/transport.cc, " + _TOPO,
         _AT + "NCCL WARN No transport found for rank 0[1a000] -> rank 1[1b000]",
         "transport found",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"transport-unavailable": 0.6},
@@ -74,6 +78,7 @@ SIGNATURES = table(
         _TOPO + " (the hardware is described in a way that NCCL does not understand)",
         _AT + "graph/topo.cc:120 NCCL WARN Could not find rev link for 0/1 -> 0/2",
         "topology found",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"env-malformed": 0.68, "transport-unavailable": 0.35},
@@ -86,6 +91,7 @@ SIGNATURES = table(
         " NCCL_COMM_ID say does not exist",
         _AT + "NCCL WARN Error: network IBX not found.",
         "NCCL INFO Using network IB",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"peer-access-broken": 0.8, "driver-mismatch": 0.3},
@@ -94,6 +100,7 @@ SIGNATURES = table(
         "nccl: src/transport/nvls.cc, src/mnnvl.cc (fabric manager, IMEX)",
         _AT + "NCCL WARN Failed to bind NVLink SHARP (NVLS) Multicast memory of size 2097152 : CUDA error 401",
         "NVLS multicast support is available on dev 0",
+        versions="nccl >= 2.25",
     ),
     Wording(
         {"peer-access-broken": 0.55, "device-fault": 0.4, "driver-mismatch": 0.35},
@@ -110,6 +117,7 @@ SIGNATURES = table(
         _CHECK,
         _AT + "init.cc:898 NCCL WARN Cuda failure 'an unknown call failed'",
         "NCCL INFO cudaDriverVersion 12040",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"driver-mismatch": 0.92},
@@ -126,6 +134,7 @@ SIGNATURES = table(
         "nccl: src/misc/nvmlwrap.cc",
         _AT + "misc/nvmlwrap.cc:46 NCCL WARN nvmlInit_v2() failed: Unknown Error",
         "nvmlInit succeeded",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"version-mismatch": 0.9},
@@ -135,6 +144,7 @@ SIGNATURES = table(
         _AT
         + "NCCL WARN NCCL library is too old. This application was compiled with NCCL version 2.30.7, but is running with 2.27.3.",
         "NCCL version 2.27.3",
+        versions="nccl >= 2.24",
     ),
     Wording(
         {"interface-differs-between-ranks": 0.7, "transport-unavailable": 0.4},
@@ -154,6 +164,7 @@ SIGNATURES = table(
         _AT
         + "NCCL WARN NET/IB : req 0/1 tag 1 peer 10.9.0.2<43210> collective mismatch error, local size 8 remote size 16",
         "the collectives match",
+        versions="nccl 2.4 to 2.6, >= 2.10",
     ),
     Wording(
         {"process-group-misuse": 0.72},
@@ -167,6 +178,7 @@ SIGNATURES = table(
         "nccl: src/init.cc, src/group.cc, src/enqueue.cc, src/misc/argcheck.cc",
         _AT + "misc/argcheck.cc:39 NCCL WARN Broadcast : invalid root 9 (root should be in the 0..8 range)",
         "Broadcast : root 0",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"op-unsupported": 0.75},
@@ -175,6 +187,7 @@ SIGNATURES = table(
         "nccl: src/misc/argcheck.cc, src/enqueue.cc",
         _AT + "NCCL WARN AllReduce : invalid type 12",
         "AllReduce : type 7",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"shm-too-small": 0.82},
@@ -183,6 +196,7 @@ SIGNATURES = table(
         "nccl: src/misc/shmutils.cc, until 2.11 src/include/shm.h",
         _AT + "include/shm.h:28 NCCL WARN Call to posix_fallocate failed : No space left on device",
         "Call to posix_fallocate succeeded",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"shm-too-small": 0.52, "transport-unavailable": 0.5, "rank-exited": 0.3},
@@ -192,6 +206,7 @@ SIGNATURES = table(
         _AT
         + "NCCL WARN Error while attaching to shared memory segment /dev/shm/nccl-Ab3dEf (size 5242880), error: No such file",
         "attached to the segment",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"memory-exhausted": 0.75},
@@ -200,6 +215,7 @@ SIGNATURES = table(
         "nccl: src/include/alloc.h",
         _AT + "NCCL WARN Failed to malloc 1048576 bytes",
         "malloc of 1048576 bytes",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"rank-exited": 0.4, "transport-unavailable": 0.32, "rank-crashed": 0.3},
@@ -209,6 +225,7 @@ SIGNATURES = table(
         "nccl: src/proxy.cc, src/misc/ipcsocket.cc",
         _AT + "proxy.cc:1143 NCCL WARN Socket recv failed while polling for opId=0x7fa0",
         "polling for opId",
+        versions="nccl >= 2.12",
         symptoms=(
             Symptom.TRAIN_COMMUNICATION_ERROR,
             Symptom.PREP_COMMUNICATION_ERROR,
@@ -284,6 +301,7 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc",
         _AT + "NCCL WARN Net : No interface found in the same subnet as remote address 10.9.0.2<43210>",
         "an interface in the same subnet",
+        versions="nccl 2.10 to 2.26",
     ),
     Wording(
         {"wrong-service-on-port": 0.55, "world-size-mismatch": 0.3},
@@ -292,6 +310,7 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc (something else connected: a port scanner, a job that shares the address)",
         _AT + "NCCL WARN socketFinalizeAccept: wrong type 1234 != 3",
         "the right type",
+        versions="nccl 2.16 to 2.29",
     ),
     Wording(
         {"address-family-mismatch": 0.65, "interface-missing": 0.5, "version-mismatch": 0.3},
@@ -300,6 +319,7 @@ SIGNATURES = table(
         "nccl: src/misc/socket.cc",
         _AT + "NCCL WARN Net : unsupported IP family",
         "the IP family is 4",
+        versions="nccl >= 2.10",
     ),
     Wording(
         {"interface-loopback": 0.3},

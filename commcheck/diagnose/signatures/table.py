@@ -1,5 +1,6 @@
 """How a wording is written down: once, with the weight that it gives to each cause it can stand for."""
 
+import re
 from typing import NamedTuple
 
 from commcheck.model.rule import Signature
@@ -36,3 +37,41 @@ def table(*wordings: Wording) -> dict[str, tuple[Signature, ...]]:
             )
             found[cause] = (*found.get(cause, ()), signature)
     return found
+
+
+_VARIES = r"[^\n]{0,160}?"
+
+
+def warned(
+    weights: dict[str, float],
+    phrases: tuple[str, ...],
+    source: str,
+    positive: str,
+    versions: str,
+    symptoms: tuple[Symptom, ...] = (),
+) -> Wording:
+    """What stands behind `NCCL WARN` in a line, as plain text: `#` is a number, `*` anything.
+
+    A line of NCCL's at the level INFO is no warning: it is the negative example."""
+    pattern = "|".join(_pattern(phrase) for phrase in phrases)
+    literals = dict.fromkeys(_longest(phrase) for phrase in phrases)
+    return Wording(
+        weights,
+        rf"NCCL WARN (?:{pattern})",
+        " | ".join(literals),
+        source,
+        positive,
+        positive.replace("NCCL WARN", "NCCL INFO"),
+        versions,
+        symptoms,
+    )
+
+
+def _pattern(phrase: str) -> str:
+    plain = (re.escape(part) for part in re.split(r"([#*])", phrase))
+    return "".join({r"\#": r"-?\w+", r"\*": _VARIES}.get(part, part) for part in plain)
+
+
+def _longest(phrase: str) -> str:
+    """The text by which lines with a phrase are found: its longest part without anything that varies."""
+    return max((part.strip() for part in re.split(r"[#*]", phrase)), key=len).lower()
