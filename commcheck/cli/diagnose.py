@@ -2,6 +2,7 @@
 flight recorder or of py-spy, standard input; or show again what commcheck's own JSON reports said. Or look at a running
 job (--pid, --job).
 
+The records that `preflight --report-to stdout` leaves in a launcher's output are merged as the files of a directory are.
 Files may be compressed with gzip, zstd, bzip2 or xz. While it reads, what is sure already is said on standard error;
 Ctrl-C ends the reading, and the report is of what was read until then (exit code 130).
 """
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if (earlier := shown(paths)) is not None:
         emit(earlier, args)
         return exit_code(earlier.verdict)
-    found = _read(paths, quiet=args.quiet)
+    found = _with_records(_read(paths, quiet=args.quiet))
     judgement = judge(found.case)
     command = ("commcheck", "diagnose", *paths)
     result = report(found.case, judgement, command=command, seconds=time.monotonic() - begin, notes=found.notes)
@@ -85,6 +86,26 @@ def _read(paths: "list[str]", *, quiet: bool) -> "Read":
     found = with_logs(take(paths), lambda left: read(left, progress.say))
     progress.done()
     return found
+
+
+def _with_records(found: "Read") -> "Read":
+    """What the records of commcheck's own ranks say, where they stand in a log; what else the log says, where they say that
+    all is well and it says that something failed: a preflight that was healthy does not speak for the job after it."""
+    if found.records is None or not found.records.found:
+        return found
+    from commcheck.cli.collected import collected
+    from commcheck.cli.reading import Read
+    from commcheck.diagnose.match import judge
+    from commcheck.model.diagnosis import Verdict
+
+    merged = collected(found.records, cut=found.interrupted)
+    if merged is None:
+        return found
+    case, notes = merged
+    if judge(case).verdict is not Verdict.UNHEALTHY and judge(found.case).verdict is Verdict.UNHEALTHY:
+        ranks = f"the {len(case.ranks)} ranks of the preflight in the same text found nothing wrong: this is of what else it says"
+        return Read(found.case, (*found.notes, ranks), interrupted=found.interrupted)
+    return Read(case, (*found.notes, *notes), interrupted=found.interrupted)
 
 
 def _has_reports(path: str) -> bool:

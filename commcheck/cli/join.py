@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -22,13 +23,14 @@ from commcheck.cli.output import emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.match import DECIDED, judge
-from commcheck.engines.detecting import completed
+from commcheck.engines.detecting import completed, run_named
 from commcheck.errors import InputError, UsageError
 from commcheck.model.case import Case, Ended, HostFacts
-from commcheck.model.diagnosis import Diagnosis, Role
+from commcheck.model.diagnosis import Diagnosis, Report, Role
 from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.reports import SAME_RUN, Writer, current, merged, read
+from commcheck.runtime.speaker import RUN, Speaker, put
 from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
 JOIN_DEADLINE = 60.0
@@ -48,8 +50,10 @@ def run(args: argparse.Namespace) -> int:
     progress = Progress(quiet=args.quiet)
     plan = own_plan(args)
     rank = plan.ranks[0]
-    writer = None if args.report_dir is None else Writer(args.report_dir, rank.environment.get("RANK", "x"))
-    joining = _Joining(writer, progress)
+    number = rank.environment.get("RANK", "x")
+    writer = None if args.report_dir is None else Writer(args.report_dir, number)
+    speaker = None if args.report_to is None else Speaker(number, os.environ.get(RUN) or run_named(os.environ))
+    joining = _Joining(writer, speaker, progress)
     deadline = args.join_deadline or JOIN_DEADLINE
     terms = Terms(deadline=args.deadline or max(WORLD_DEADLINE, 2 * deadline), join_deadline=deadline)
     with Launcher(dict(rank.environment)) as launcher:
@@ -57,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
         joining.begin(plan, facts)
         with joining.ended_by_others():
             case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
-    if writer is not None:
-        writer.write(case, done=True)
-        joining.let_others_finish(case)
+    joining.write(case, done=True)
+    joining.let_others_finish(case)
     whole = joining.with_others(case)
     judgement = judge(whole)
+    failed = tuple(sink.failed for sink in (writer, speaker) if sink is not None and sink.failed)
     report = build.report(
-        whole if writer is None or not writer.failed else replace(whole, not_read=(*whole.not_read, writer.failed)),
+        replace(whole, not_read=(*whole.not_read, *failed)) if failed else whole,
         replace(judgement, diagnoses=tuple(map(_not_tried, judgement.diagnoses))),
         command=command(),
         seconds=time.monotonic() - begin,
@@ -71,11 +75,26 @@ def run(args: argparse.Namespace) -> int:
         notes=(*_completed(), *(() if writer else (_ONE_VIEW,))),
     )
     progress.done()
-    emit(report, args)
+    if speaker is not None and args.output is None:
+        _in_short(number, report)
+    else:
+        emit(report, args)
     return exit_code(report.verdict)
 
 
-_ONE_VIEW = "this is one rank's view; with --report-dir DIR on all ranks, commcheck diagnose DIR merges them"
+_ONE_VIEW = (
+    "this is one rank's view: with --report-dir DIR on all ranks commcheck diagnose DIR merges them, with --report-to stdout "
+    "commcheck diagnose does it with the launcher's output"
+)
+
+
+def _in_short(rank: str, report: Report) -> None:
+    """One line in place of the report: standard output is all ranks', and holds the records of each."""
+    from commcheck.report.text_world import headline
+
+    text = " ".join(f"commcheck: rank {rank} on {socket.gethostname()}: {report.verdict}: {headline(report)}".split())
+    with contextlib.suppress(BrokenPipeError):
+        put((f"{text} (commcheck diagnose reads the records)\n".encode(errors="replace"),), sys.stdout.fileno())
 
 
 def _completed() -> tuple[str, ...]:
@@ -92,27 +111,33 @@ def _completed() -> tuple[str, ...]:
 class _Joining:
     """What this rank knows of the others, through the shared directory if there is one."""
 
-    def __init__(self, writer: Writer | None, progress: Progress) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer | None, speaker: Speaker | None, progress: Progress) -> None:
+        self._writer, self._speaker = writer, speaker
         self._progress = progress
         self._said = ""
         self._last: Case | None = None
 
     def begin(self, plan: Plan, facts: tuple[HostFacts, ...]) -> None:
         """Let the others see that this rank is there."""
-        if self._writer is None:
+        if self._writer is None and self._speaker is None:
             return
         from commcheck.runtime.collect import Seen, case
         from commcheck.runtime.world import RunningRank, RunningWorld
 
         world = RunningWorld(plan, None)
         world.add(RunningRank(plan.ranks[0], "cold", "joined"))
-        self._write(case(world, Seen(), facts, ended=Ended.NOT_RUN))
+        first = case(world, Seen(), facts, ended=Ended.NOT_RUN)
+        self.write(first, done=False)
+        if self._speaker is not None:
+            self._speaker.write(first, done=False)
 
-    def _write(self, case: Case) -> None:
+    def write(self, case: Case, *, done: bool) -> None:
+        """Leave what is known. What goes to all ranks' standard output is said once it is sure."""
         if self._writer is not None:
-            self._writer.write(case, done=False)
-            self._last = case
+            self._writer.write(case, done=done)
+        if self._speaker is not None and done:
+            self._speaker.write(case, done=True)
+        self._last = case
 
     @contextlib.contextmanager
     def ended_by_others(self) -> Iterator[None]:
@@ -125,9 +150,9 @@ class _Joining:
         try:
             yield
         except KeyboardInterrupt:
-            if self._writer is not None and self._last is not None:
+            if self._last is not None:
                 ended = Ended.INTERRUPTED if self._last.ended is Ended.NOT_RUN else self._last.ended
-                self._writer.write(replace(self._last, ended=ended), done=True)
+                self.write(replace(self._last, ended=ended), done=True)
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -143,11 +168,13 @@ class _Joining:
 
     def decides(self, case: Case) -> bool:
         """Whether what is known now decides; says on the way what it looks like."""
-        self._write(case)
+        self.write(case, done=False)
         judgement = judge(self.with_others(case))
         lead = next((d for d in judgement.diagnoses if d.role is Role.ROOT and d.cause != "unclassified"), None)
         if lead is not None and lead.title != self._said:
             self._said = lead.title
+            if self._speaker is not None:
+                self._speaker.write(case, done=False)
             self._progress.say(f"so far: {lead.title} [{lead.cause}, {lead.confidence:.2f}]")
         return lead is not None and lead.confidence >= DECIDED
 

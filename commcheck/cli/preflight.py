@@ -74,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them"
     )
+    how.add_argument(
+        "--report-to",
+        choices=("stdout",),
+        help="under a launcher: each rank's report as records on standard output, which commcheck diagnose finds in the "
+        "launcher's output; no shared directory is needed",
+    )
     how.add_argument("--save", metavar="FILE", help="save the world as a bundle: commcheck replay FILE runs it again")
     how.add_argument(
         "--join-deadline", type=float, metavar="S", help="how long a joining rank waits for the others (default: 60)"

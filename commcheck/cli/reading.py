@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from commcheck.diagnose.logs import Reading
     from commcheck.model.case import Case
+    from commcheck.runtime.records import Collector
 
     Blocks = Iterator[bytes]
 
@@ -40,10 +41,18 @@ _CUT = 5  # archives without an end that are named
 
 
 class Read:
-    """What the reading gave: the case, what is to be said of the reading itself, and whether it was interrupted."""
+    """What the reading gave: the case, what is to be said of the reading itself, whether it was interrupted, and the records
+    of commcheck's own ranks that stood in the text."""
 
-    def __init__(self, case: "Case", notes: "tuple[str, ...]" = (), *, interrupted: bool = False) -> None:
-        self.case, self.notes, self.interrupted = case, notes, interrupted
+    def __init__(
+        self,
+        case: "Case",
+        notes: "tuple[str, ...]" = (),
+        *,
+        interrupted: bool = False,
+        records: "Collector | None" = None,
+    ) -> None:
+        self.case, self.notes, self.interrupted, self.records = case, notes, interrupted, records
 
 
 def read(paths: "list[str]", say: "Callable[[str], None]") -> Read:
@@ -64,15 +73,18 @@ def read(paths: "list[str]", say: "Callable[[str], None]") -> Read:
                 _one(reading, path, _file(path, early), early)
     except KeyboardInterrupt:
         why = f"interrupted: this is what the first {early.size / 1e6:.1f} MB tell"
-        return Read(reading.case(), (why, *early.notes()), interrupted=True)
-    return Read(reading.case(), early.notes())
+        return Read(reading.case(), (why, *early.notes()), interrupted=True, records=early.records)
+    return Read(reading.case(), early.notes(), records=early.records)
 
 
 class _Early:
     """Says what is known so far, when it has changed and is sure enough; sparingly, for judging takes time."""
 
     def __init__(self, reading: "Reading", say: "Callable[[str], None]") -> None:
+        from commcheck.runtime.records import Collector
+
         self.size = 0
+        self.records = Collector()
         self._reading, self._say = reading, say
         self._seen = 0
         self._next = time.monotonic() + _EVERY
@@ -124,10 +136,12 @@ def _one(reading: "Reading", name: str, blocks: "Blocks", early: _Early) -> None
     source = reading.source(name)
     try:
         for block in unpacked(name, blocks, lambda size, why: early.cut(name, size, why)):
-            source.feed(block)
+            source.feed(early.records.feed(block))
             early.look()
+        source.feed(early.records.finish())
         source.finish()
     except InputError:
+        early.records.finish()
         reading.drop(source)
         raise
 

@@ -25,13 +25,25 @@ class Member(Value, frozen=True):
     read: tuple[str, ...] = ()
 
 
+class Allocation(Value, frozen=True):
+    """Hosts that are this process's to start ranks on, and have none yet. `nodes`: 0 where only the engine itself can count
+    them; `ranks`: 0 where none were asked for. `read`: the variables that say it."""
+
+    engine: str
+    nodes: int = 0
+    ranks: int = 0
+    read: tuple[str, ...] = ()
+
+
 class Wanted(Value, frozen=True):
-    """A preflight that is to be started. `options`: of `commcheck preflight`; `report_dir`: one that all hosts share."""
+    """A preflight that is to be started. `options`: of `commcheck preflight`; `report_dir`: one that all hosts share, "" where
+    the ranks' reports come with the engine's output; `program`: what is commcheck on the hosts."""
 
     nodes: int
     ranks_per_node: int
-    report_dir: str
+    report_dir: str = ""
     options: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("commcheck",)
     master_port: int = 29500
     hosts: tuple[str, ...] = ()
     image: str = ""
@@ -41,6 +53,12 @@ class Wanted(Value, frozen=True):
     def world_size(self) -> int:
         """All ranks."""
         return self.nodes * self.ranks_per_node
+
+    @property
+    def preflight(self) -> tuple[str, ...]:
+        """What each rank's process runs."""
+        reports = ("--report-dir", self.report_dir) if self.report_dir else ("--report-to", "stdout")
+        return (*self.program, "preflight", *reports, *self.options)
 
 
 class Launch(Value, frozen=True):
@@ -53,12 +71,14 @@ class Launch(Value, frozen=True):
 
 class Engine(Value, frozen=True):
     """A launcher. `within`: engines that may have started it; it then speaks for the process. `render`: None for those that
-    are only recognised."""
+    are only recognised. `run`: the variables that together name one launch. `holds`: what this process may start ranks in."""
 
     name: str
     detect: Callable[[Environ], Member | None]
     render: Callable[[Wanted], Launch] | None = None
     within: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    holds: Callable[[Environ], Allocation | None] | None = None
 
 
 def number(environ: Environ, *names: str) -> int | None:

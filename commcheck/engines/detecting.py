@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from commcheck import registry
-from commcheck.engines.base import Engine, Environ, Member
+from commcheck.engines.base import Allocation, Engine, Environ, Member
 
 _OWN = ("RANK", "WORLD_SIZE")
 
@@ -19,9 +19,27 @@ def member(environ: Environ) -> Member | None:
     """What this process is in its world; None where no engine says.
 
     An engine that another one has started (torchrun under srun, mpirun under LSF) speaks for the process."""
+    found = _found(environ)
+    return None if found is None else found[1]
+
+
+def run_named(environ: Environ) -> str:
+    """What the launcher calls this launch, the same for all of its ranks; "" where it has no name for it."""
+    found = _found(environ)
+    return "" if found is None else ".".join(environ[name] for name in found[0].run if environ.get(name))
+
+
+def held(environ: Environ) -> Allocation | None:
+    """The allocation in which this process is to start the ranks; None where it is a rank itself, or there is none."""
+    if any(name in environ for name in _OWN) or member(environ) is not None:
+        return None
+    return next((a for e in engines() if e.holds is not None and (a := e.holds(environ)) is not None), None)
+
+
+def _found(environ: Environ) -> tuple[Engine, Member] | None:
     found = {engine.name: (engine, said) for engine in engines() if (said := engine.detect(environ)) is not None}
     outer = {name for engine, _ in found.values() for name in engine.within}
-    inner = [said for name, (_, said) in found.items() if name not in outer]
+    inner = [both for name, both in found.items() if name not in outer]
     return inner[0] if inner else None
 
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import shlex
 
-from commcheck.engines.base import Engine, Environ, Launch, Member, Wanted, number, present
+from commcheck.engines.base import Allocation, Engine, Environ, Launch, Member, Wanted, number, present
 from commcheck.engines.nodelist import expand
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
 """Ports for stores, by the job's number: below the ephemeral range (32768 and up, ip_local_port_range), and different for
 jobs that share a host."""
+_NO_STEPS = (0xFFFFFFFA, 0xFFFFFFFB)
+"""Numbers that Slurm gives what is no step of srun's: the shell of salloc, and the batch script (slurm/slurm.h)."""
 
 
 def detect(environ: Environ) -> Member | None:
     """A task of a step. Several tasks make a world; a step of one task is a shell or a launcher of its own."""
     rank = number(environ, "SLURM_PROCID")
     size = number(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS")
-    if rank is None or size is None or size < 2 or number(environ, "SLURM_STEP_ID") is None:
+    if rank is None or size is None or size < 2 or not _in_step(environ):
         return None
     nodes = expand(environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST") or "")
     job = number(environ, "SLURM_JOB_ID")
@@ -39,6 +41,27 @@ def detect(environ: Environ) -> Member | None:
     )
 
 
+def _in_step(environ: Environ) -> bool:
+    step = number(environ, "SLURM_STEP_ID")
+    return step is not None and step not in _NO_STEPS
+
+
+def holds(environ: Environ) -> Allocation | None:
+    """A batch script, or the shell that salloc gives, with several hosts: `srun` starts ranks there."""
+    nodes = number(environ, "SLURM_JOB_NUM_NODES", "SLURM_NNODES")
+    if number(environ, "SLURM_JOB_ID") is None or nodes is None or nodes < 2 or _in_step(environ):
+        return None
+    tasks = number(environ, "SLURM_NTASKS", "SLURM_NPROCS")
+    per_node = number(environ, "SLURM_NTASKS_PER_NODE") or number(environ, "SLURM_GPUS_ON_NODE") or 1
+    return Allocation(
+        engine="slurm",
+        nodes=nodes,
+        # One task per host is what Slurm says where nobody has asked for any number.
+        ranks=tasks if tasks is not None and tasks > nodes else nodes * per_node,
+        read=present(environ, "SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS", "SLURM_GPUS_ON_NODE"),
+    )
+
+
 def _here(environ: Environ) -> int | None:
     """This host's tasks: `2(x3),1` gives 2 to the first three nodes and 1 to the fourth."""
     node, left = number(environ, "SLURM_NODEID"), 0
@@ -54,10 +77,9 @@ def _here(environ: Environ) -> int | None:
 
 def render(wanted: Wanted) -> Launch:
     """`srun` for inside an allocation, and a batch script that gets one."""
-    preflight = ("commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options)
     shape = (f"--nodes={wanted.nodes}", f"--ntasks-per-node={wanted.ranks_per_node}")
     hosts = (f"--nodelist={','.join(wanted.hosts)}",) if wanted.hosts else ()
-    step = shlex.join(("srun", *shape, *hosts, "--kill-on-bad-exit=0", *preflight))
+    step = shlex.join(("srun", *shape, *hosts, "--kill-on-bad-exit=0", *wanted.preflight))
     script = "\n".join(
         (
             "#!/bin/bash",
@@ -78,4 +100,4 @@ def render(wanted: Wanted) -> Launch:
     )
 
 
-ENGINE = Engine(name="slurm", detect=detect, render=render)
+ENGINE = Engine(name="slurm", detect=detect, render=render, run=("SLURM_JOB_ID", "SLURM_STEP_ID"), holds=holds)

@@ -29,7 +29,7 @@ def detect(environ: Environ) -> Member | None:
 
 def render(wanted: Wanted) -> Launch:
     """Static rendezvous on one host; c10d rendezvous at the first host where there are several."""
-    preflight = ("--no-python", "commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options)
+    preflight = ("--no-python", *wanted.preflight)
     per_node = f"--nproc-per-node={wanted.ranks_per_node}"
     if wanted.nodes == 1:
         return Launch(commands=(shlex.join(("torchrun", "--standalone", per_node, *preflight)),))
@@ -45,4 +45,10 @@ def render(wanted: Wanted) -> Launch:
     return Launch(commands=(shlex.join(("torchrun", *rendezvous, *preflight)),), notes=(note,))
 
 
-ENGINE = Engine(name="torchrun", detect=detect, render=render, within=("slurm", "openmpi", "hydra", "kubernetes"))
+ENGINE = Engine(
+    name="torchrun",
+    detect=detect,
+    render=render,
+    within=("slurm", "openmpi", "hydra", "kubernetes", "accelerate", "sagemaker"),
+    run=("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"),
+)
