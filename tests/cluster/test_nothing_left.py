@@ -50,7 +50,9 @@ def stopped(pids):
     return found
 
 
-@pytest.mark.parametrize("ending", ["deadline", "kill -9", "interrupt", "terminate"])
+@pytest.mark.parametrize(
+    "ending", ["deadline", "kill -9", "interrupt", pytest.param("terminate", marks=pytest.mark.whole)]
+)
 def test_a_run_leaves_nothing(ending, tmp_path):
     before = machine()
     deadline = "2" if ending == "deadline" else "60"
@@ -112,7 +114,9 @@ ranks = [0, 1]
 """
 
 
-@pytest.mark.parametrize("ending", ["kill -9", "interrupt", "terminate"])
+@pytest.mark.parametrize(
+    "ending", ["kill -9", *(pytest.param(e, marks=pytest.mark.whole) for e in ("interrupt", "terminate"))]
+)
 def test_a_run_of_scenarios_leaves_nothing(ending, tmp_path):
     before = machine()
     (tmp_path / "mine.toml").write_text(SCENARIO)
