@@ -110,11 +110,20 @@ SIGNATURES = table(
     ),
     Wording(
         {"world-size-mismatch": 0.7, "script-error": 0.45},
-        r"world[_ ]size \(\d+\) is not divisible by|world size \(\d+\) (?:must|should) be divisible|is not divisible by tensor[_ -]model[_ -]parallel[_ -]size|invalid world size|[Nn]umber of (?:processes|GPUs) .{0,40}(?:must be|is not) divisible by",
-        " divisible by | be divisible | invalid world size",
+        r"world[_ ]size \(\d+\) is (?:not divisible by|less than)|world size \(\d+\) (?:must|should) be divisible|is not divisible by tensor[_ -](?:model[_ -])?parallel[_ -]size|world size: \d+, tensor model parallel size: \d+|invalid world size|[Nn]umber of (?:processes|GPUs) .{0,40}(?:must be|is not) divisible by",
+        " divisible by | be divisible | invalid world size | is less than | world size: ",
         "megatron: megatron/core/parallel_state.py, arguments.py",
         "RuntimeError: world_size (4) is not divisible by 8",
         "13 is not divisible by 2",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"process-group-misuse": 0.72, "script-error": 0.4},
+        r"(?:parallel|data|model|embedding|reduction|optimizer instance|context) group(?:-gloo)?(?: with context parallel combined)? is (?:not|already) initialized",
+        "is not initialized | is already initialized",
+        "megatron: megatron/core/parallel_state.py, megatron/mpu/initialize.py; fairscale, llama: model_parallel/initialize.py",
+        "AssertionError: tensor model parallel group is not initialized",
+        "the data parallel group is initialized",
         symptoms=_SETUP,
     ),
     Wording(

@@ -84,6 +84,17 @@ SIGNATURES = table(
         symptoms=(Symptom.TRAIN_TENSOR_MISMATCH,),
     ),
     Wording(
+        {"script-error": 0.66, "wrong-device-for-backend": 0.35},
+        r"Expected all tensors to be on the same device|Expected object of (?:backend|device type) \w+ but got|to have the same device as tensor for argument"
+        r"|(?:tensors|indices) (?:are not at the same device|must be on the current device|should be either on)|arguments are located on different GPUs",
+        "to be on the same device | expected object of backend | expected object of device | the same device as tensor | not at the same device"
+        " | must be on the current device | should be either on | located on different gpus",
+        "pytorch: aten/src/ATen/TensorIterator.cpp, TensorUtils.cpp, native/Embedding.cpp (within one rank)",
+        "RuntimeError: Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cuda:1!",
+        "all tensors are on the same device",
+        symptoms=(Symptom.TRAIN_DEVICE_ERROR,),
+    ),
+    Wording(
         {"script-error": 0.66},
         r"element 0 of tensors does not require grad|one of the variables needed for gradient computation has been modified"
         r"|Trying to backward through the graph a second time|grad can be implicitly created only for scalar outputs"

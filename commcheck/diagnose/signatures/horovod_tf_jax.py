@@ -1,4 +1,4 @@
-"""Horovod, TensorFlow's distribution strategies over gRPC, and JAX."""
+"""Horovod, and TensorFlow's distribution strategies over gRPC."""
 
 from commcheck.diagnose.signatures.table import Wording, table
 from commcheck.model.taxonomy import Symptom
@@ -152,22 +152,6 @@ SIGNATURES = table(
         _GRPC,
         '"description":"No address added out of total 1 resolved"',
         "address added",
-    ),
-    Wording(
-        {"rank-missing": 0.5, "world-size-mismatch": 0.45, "port-dropped": 0.35, "rank-straggling": 0.25},
-        r"Barrier timed out\. (?:Barrier_id|Id)",
-        "barrier timed out.",
-        "tensorflow/xla: coordination service (JAX names the tasks that did not come)",
-        "DEADLINE_EXCEEDED: Barrier timed out. Barrier_id: PjRT_Client_Connect. Timed out task names:",
-        "the barrier was passed",
-    ),
-    Wording(
-        {"rank-missing": 0.45, "port-dropped": 0.44, "port-refused": 0.4, "wrong-master-host": 0.35},
-        r"(?:DEADLINE_EXCEEDED|Deadline Exceeded).{0,300}(?:RegisterTask|CoordinationService|coordination service)",
-        "deadline_exceeded | deadline exceeded",
-        "tensorflow/xla: coordination service agent",
-        "jaxlib.xla_extension.XlaRuntimeError: DEADLINE_EXCEEDED: Deadline Exceeded Additional GRPC error information from remote target coordination_service while calling /tensorflow.CoordinationService/RegisterTask",
-        "coordination service started",
     ),
     Wording(
         {"rank-exited": 0.45, "rank-killed": 0.35, "partition": 0.25, "rank-stopped": 0.25},

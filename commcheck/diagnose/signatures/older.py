@@ -164,7 +164,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-killed": 0.58, "rank-oom-killed": 0.56},
-        r"srun: error: \S+: tasks? [\d,-]+: (?:Killed|Out Of Memory)",
+        r"srun: error: \S+: tasks? [\d,-]+: Killed",
         "srun: error:",
         "slurm: srun",
         "srun: error: trainer-b: task 3: Killed",
@@ -173,6 +173,15 @@ SIGNATURES = table(
             Symptom.TRAIN_OUT_OF_MEMORY,
             Symptom.TRAIN_OTHER_FAILURE,
         ),
+    ),
+    Wording(
+        {"rank-oom-killed": 0.93},
+        r"srun: error: \S+: tasks? [\d,-]+: Out Of Memory",
+        "srun: error:",
+        "slurm: src/srun/task_state.c (the step's cgroup killed it)",
+        "srun: error: trainer-b: task 3: Out Of Memory",
+        "srun: error: trainer-b: task 3: Killed",
+        symptoms=(Symptom.TRAIN_OUT_OF_MEMORY,),
     ),
     Wording(
         {"rank-killed": 0.7, "partition": 0.4},
@@ -208,9 +217,9 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.4, "rank-crashed": 0.35, "collective-missing-rank": 0.3},
-        r"Aborting Ring(?:Reduce|Gather)|[Cc]oordination service agent is in error (?:status|state)",
-        "aborting ring | coordination service agent is in error",
-        "tensorflow: ring_alg.cc; the coordination service's agent",
+        r"Aborting Ring(?:Reduce|Gather)",
+        "aborting ring",
+        "tensorflow: ring_alg.cc",
         "Aborting RingReduce with Cancelled: [_Derived_]Cancelled",
         "RingReduce done",
         symptoms=(

@@ -26,7 +26,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-oom-killed": 0.55, "rank-killed": 0.56},
-        r"exitcode\s{0,4}: -9\b",
+        r"exitcode(?:\s{0,4}:)? -9\b",
         "exitcode",
         _ELASTIC + "; openmpi; shells",
         "E0101 api.py:869] failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
@@ -113,7 +113,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3, "library-missing": 0.2},
-        r"exitcode\s{0,4}: -11\b",
+        r"exitcode(?:\s{0,4}:)? -11\b",
         "exitcode",
         _ELASTIC + "; openmpi; glibc and shells",
         "failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
@@ -140,7 +140,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-crashed": 0.45, "rank-exited": 0.3},
-        r"exitcode\s{0,4}: -6\b",
+        r"exitcode(?:\s{0,4}:)? -6\b",
         "exitcode",
         _ELASTIC + " (an abort: the watchdog's, an assertion's, or gloo's on a mismatch)",
         "failed (exitcode: -6) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
@@ -186,10 +186,10 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.4, "script-error": 0.39},
-        r"exitcode\s{0,4}: (?:[1-9]\d?)\b",
+        r"exitcode(?:\s{0,4}:)? (?:[1-9]\d?)\b",
         "exitcode",
         _ELASTIC,
-        "  exitcode  : 3 (pid: 4711)",
+        "Child process 4711 (local_rank 0) FAILED (exitcode 1)",
         "  exitcode  : 0 (pid: 4711)",
         symptoms=_OTHER,
     ),
@@ -310,7 +310,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"shm-too-small": 0.6, "rank-crashed": 0.45},
-        r"exitcode\s{0,4}: -7\b",
+        r"exitcode(?:\s{0,4}:)? -7\b",
         "exitcode",
         _ELASTIC + " (SIGBUS)",
         "failed (exitcode: -7) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",

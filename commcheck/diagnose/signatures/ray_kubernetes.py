@@ -5,6 +5,8 @@ from commcheck.model.taxonomy import Symptom
 
 _SETUP = (Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT)
 _ENDED = (Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)
+_DIED = (Symptom.TRAIN_OTHER_FAILURE, Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.SETUP_FAILURE)
+_SLURMS = r"(?:srun|salloc|sbatch|slurmstepd): (?:error|fatal): "
 
 SIGNATURES = table(
     Wording(
@@ -36,12 +38,53 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.46, "rank-killed": 0.42, "rank-crashed": 0.4, "rank-oom-killed": 0.38},
-        r"A worker died or was killed while executing a task|Worker exit type: (?:SYSTEM_ERROR|USER_ERROR|NODE_)|RayActorError|WorkerCrashedError|The worker died unexpectedly while executing|The actor died (?:unexpectedly|because)",
-        "a worker died or was killed | worker exit type: | rayactorerror | workercrashederror | the worker died unexpectedly | the actor died",
-        "ray: python/ray/exceptions.py, src/ray/raylet",
+        r"A worker died or was killed while executing a task|[Ww]orker exit type: (?:SYSTEM_ERROR|USER_ERROR|NODE_)|RayActorError|ActorDiedError|WorkerCrashedError|The worker died unexpectedly while executing|The actor died (?:unexpectedly|because)"
+        r"|The actor is dead because its (?:owner|node|worker process|creation task)|OwnerDiedError|The object's owner has exited|NodeDiedError|Task failed due to the node"
+        r"|ActorUnavailableError|LocalRayletDiedError|local raylet died|All copies of \S+ have been lost due to node",
+        "a worker died or was killed | worker exit type: | rayactorerror | actordiederror | workercrashederror | the worker died unexpectedly | the actor died | the actor is dead because"
+        " | ownerdiederror | the object's owner has exited | nodediederror | task failed due to the node | actorunavailableerror | localrayletdiederror | local raylet died | have been lost due to node",
+        "ray: python/ray/exceptions.py, src/ray/raylet, src/ray/gcs/gcs_server/gcs_actor_manager.cc",
         "(raylet) A worker died or was killed while executing a task by an unexpected system error.",
         "the worker is alive",
-        symptoms=_ENDED,
+        symptoms=_DIED,
+    ),
+    Wording(
+        {"launcher-failure": 0.62, "rank-exited": 0.4, "process-limit": 0.3},
+        r"Failed to register worker \S+ to Raylet|Unable to register worker with raylet|worker process\S* have not registered within the timeout|Agent process expected id .{0,80}timed out before registering"
+        r"|ray processes? (?:died|failed) (?:unexpectedly|to start)|Failed to start the dashboard|raylet client is dead|The raylet is not (?:alive|running)",
+        "failed to register worker | unable to register worker | not registered within the timeout | timed out before registering | ray process"
+        " | failed to start the dashboard | raylet client is dead | the raylet is not",
+        "ray: src/ray/core_worker/core_worker.cc, src/ray/raylet_client, src/ray/raylet/worker_pool.cc",
+        "core_worker.cc:228: Failed to register worker 0100ffff to Raylet. IOError: [RayletClient] Unable to register worker with raylet. No such file or directory",
+        "the worker has registered",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"port-in-use": 0.8},
+        r"Ray is trying to start at \S+, but is already running at",
+        "ray is trying to start at",
+        "ray: python/ray/_private/services.py",
+        "ConnectionError: Ray is trying to start at 10.9.0.2:6379, but is already running at 10.9.0.3:6379. Please specify a different port",
+        "Ray is already running",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"shm-too-small": 0.75},
+        r"The configured object store size \(.{1,20}\) exceeds /dev/shm size|The object store is using /tmp instead of /dev/shm because",
+        "the configured object store size | instead of /dev/shm because",
+        "ray: python/ray/_private/services.py, determine_plasma_store_config",
+        "ValueError: The configured object store size (64.0 GB) exceeds /dev/shm size (0.06 GB). This will harm performance.",
+        "The configured object store size is 2 GB",
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.TRAIN_MEMORY_ISSUE),
+    ),
+    Wording(
+        {"memory-exhausted": 0.72},
+        r"ObjectStoreFullError|[Oo]bject store is full of objects",
+        "objectstorefullerror | store is full of objects",
+        "ray: python/ray/exceptions.py",
+        "ray.exceptions.ObjectStoreFullError: Failed to put object ffff in object store because it is full.",
+        "the object store is full of room",
+        symptoms=(Symptom.TRAIN_OUT_OF_MEMORY,),
     ),
     Wording(
         {"launcher-failure": 0.82},
@@ -85,6 +128,16 @@ SIGNATURES = table(
         "srun: error: | srun: fatal: | slurmstepd: error: | invalid account or | slurmd could not | srun: unrecognized",
         "slurm: srun, slurmstepd",
         "srun: error: task 0 launch failed: Error configuring interconnect",
+        "srun: error: trainer-b: task 3: Exited with exit code 2",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
+        {"launcher-failure": 0.62},
+        _SLURMS
+        + r"(?!\S+: tasks? [\d,-]+: |.{0,40}(?:CANCELLED|FAILED|Terminating|[Oo]om|OOM|Node failure|Exceeded|[Dd]etected \d|Unable to resolve \S|First task exited|Job step aborted|step (?:tasks )?killed|hostname))",
+        "srun: error: | srun: fatal: | salloc: error: | salloc: fatal: | sbatch: error: | sbatch: fatal: | slurmstepd: error: | slurmstepd: fatal: ",
+        "slurm: srun, salloc, sbatch and slurmstepd of themselves and their plugins (what they say of tasks is told by others)",
+        "slurmstepd: error: pyxis: container start failed with error code: 1",
         "srun: error: trainer-b: task 3: Exited with exit code 2",
         symptoms=(Symptom.SETUP_FAILURE,),
     ),

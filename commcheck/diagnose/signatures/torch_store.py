@@ -212,6 +212,24 @@ SIGNATURES = table(
         "Ping failed: host is down",
     ),
     Wording(
+        {"rank-missing": 0.46, "rank-straggling": 0.35, "store-timeout-too-short": 0.3, "port-dropped": 0.3},
+        r"waitForInput: (?:poll for )?socket .{0,300}(?:likely a timeout|timed out after)",
+        "waitforinput: ",
+        _SOCKET + ", TCPStore.cpp since 2.4 (what was waited for was not written to the store in time)",
+        "[W socket.cpp:462] [c10d] waitForInput: poll for socket SocketImpl(fd=11, addr=[a]:4, remote=[b]:5) returned 0, likely a timeout",
+        "waitForInput: socket SocketImpl(fd=11) is ready",
+        symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.PREP_HANG_TIMEOUT, Symptom.PERF_HANG),
+    ),
+    Wording(
+        {"rank-exited": 0.45, "rank-killed": 0.4, "rank-crashed": 0.35, "partition": 0.3, "port-refused": 0.25},
+        r"has failed to (?:shut ?down|send a keep-alive heartbeat to|leave|close) the rendezvous ",
+        "to shutdown the rendezvous | to shut down the rendezvous | a keep-alive heartbeat to | to leave the rendezvous | to close the rendezvous",
+        "pytorch: torch/distributed/elastic/rendezvous/dynamic_rendezvous.py (the host of the rendezvous has ended first)",
+        "The node 'trainer-b_4711_0' has failed to send a keep-alive heartbeat to the rendezvous 'none' due to an error of type RendezvousConnectionError.",
+        "The node 'trainer-b_4711_0' sends a keep-alive heartbeat",
+        symptoms=(Symptom.TRAIN_COMMUNICATION_ERROR, Symptom.TRAIN_OTHER_FAILURE),
+    ),
+    Wording(
         {
             "rank-missing": 0.5,
             "port-dropped": 0.4,

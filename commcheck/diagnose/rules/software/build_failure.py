@@ -52,9 +52,9 @@ RULE = Rule(
             weight=0.8,
         ),
         Signature(
-            pattern=r"Error (?:building extension|compiling objects for extension)|Ninja is required to load C\+\+ extensions|Unable to (?:JIT )?load the \w+ op"
+            pattern=r"\bin _run_ninja_build\b|Error (?:building extension|compiling objects for extension)|Ninja is required to load C\+\+ extensions|Unable to (?:JIT )?load the \w+ op"
             r"|ninja: build stopped|Command '\['ninja', '-v'|error: (?:subprocess-exited-with-error|legacy-install-failure|metadata-generation-failed)",
-            literal="error building extension | error compiling objects | ninja is required | unable to load the | jit load the"
+            literal="in _run_ninja_build | error building extension | error compiling objects | ninja is required | unable to load the | jit load the"
             " | ninja: build stopped | command '['ninja' | subprocess-exited-with | legacy-install-failure | metadata-generation-failed",
             source="pytorch: torch/utils/cpp_extension.py; deepspeed: op_builder/builder.py",
             positive="RuntimeError: Error building extension 'fused_adam'",

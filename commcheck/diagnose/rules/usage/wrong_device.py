@@ -71,15 +71,6 @@ RULE = Rule(
             negative="pointer valid",
             weight=0.85,
         ),
-        Signature(
-            pattern="Expected all tensors to be on the same device",
-            literal="expected all tensors to be on the same device",
-            source="pytorch: aten/src/ATen/TensorIterator.cpp (within one rank)",
-            positive="RuntimeError: Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cuda:1!",
-            negative="all tensors are on the same device",
-            weight=0.6,
-            symptoms=(Symptom.TRAIN_DEVICE_ERROR,),
-        ),
     ),
     explains=PEERS_SEE,
 )

@@ -1,0 +1,137 @@
+"""Variants of one message, as its source builds them: every one of them is read alike, whichever an example showed."""
+
+import pytest
+
+from commcheck.diagnose.logs import case_from_text
+from commcheck.diagnose.match import FLAGGED, judge
+
+_DIED = ("rank-exited", "rank-killed", "rank-crashed")
+
+VARIANTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (  # slurm: src/common/slurm_errno.c behind what srun, salloc, sbatch and slurmstepd were doing
+        ("launcher-failure",),
+        (
+            "srun: error: Unable to create step for job 77: Requested node configuration is not available",
+            "srun: error: Unable to create step for job 77: Invalid generic resource (gres) specification",
+            "srun: error: Unable to allocate resources: Requested nodes are busy",
+            "srun: error: Unable to confirm allocation for job 42: Invalid job id specified",
+            "salloc: error: Job submit/allocate failed: Invalid qos specification",
+            "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy",
+            "srun: error: Application launch failed: Communication connection failure",
+            "srun: error: Task launch for StepId=42.0 failed on node trainer-b: Job credential expired",
+            "srun: error: invalid number of tasks (-n -1)",
+            "srun: fatal: cpus-per-task set by two different environment variables",
+            "slurmstepd: error: execve(): python: No such file or directory",
+            "slurmstepd: error: mpi/pmi2: failed to send temp kvs to compute nodes",
+            "slurmstepd: error: pyxis: container start failed with error code: 1",
+        ),
+    ),
+    (("rank-oom-killed",), ("srun: error: trainer-b: task 3: Out Of Memory",)),
+    (
+        ("rank-killed",),
+        (
+            "slurmstepd: error: *** STEP 626.1 ON trainer-b CANCELLED AT 2031-07-27T11:38:46 DUE TO TIME LIMIT ***",
+            "slurmstepd: error: *** JOB 626 ON trainer-b CANCELLED AT 2031-07-27T11:38:46 DUE TO PREEMPTION ***",
+            "srun: error: Node failure on trainer-b",
+        ),
+    ),
+    (  # ray: python/ray/exceptions.py, gcs_actor_manager.cc
+        _DIED,
+        (
+            "ray.exceptions.LocalRayletDiedError: The task's local raylet died. Check raylet.out for more information.",
+            "The actor is dead because its owner has died. Owner Id: 0100 Owner Ip address: 10.9.0.2",
+            "The actor is dead because its node has died. Node Id: ab12",
+            "ray.exceptions.OwnerDiedError: Failed to retrieve object 00ff. The object's owner has exited.",
+            "ray.exceptions.NodeDiedError: Task failed due to the node (where this task was running) was dead or unavailable.",
+            "ray.exceptions.ActorUnavailableError: The actor 0102 is unavailable: RpcError: keepalive watchdog timeout",
+        ),
+    ),
+    (  # ray: core_worker.cc, worker_pool.cc
+        ("launcher-failure",),
+        (
+            "core_worker.cc:228: Failed to register worker 01ff to Raylet. IOError: [RayletClient] Unable to register worker with raylet. No such file or directory",
+            "(raylet) Some workers of the worker process(59) have not registered within the timeout. The process is still alive, probably it's hanging during start.",
+        ),
+    ),
+    (  # xla: coordination_service.cc, coordination_service_agent.cc
+        _DIED,
+        (
+            "UNAVAILABLE: Failed to send RPC to coordination service. Either the leader task was preempted/died/restarted unexpectedly or this task is experiencing network issues.",
+            "ABORTED: /job:jax_worker/replica:0/task:1 unexpectedly tried to connect with a different incarnation. It has likely restarted.",
+            "ABORTED: /job:jax_worker/replica:0/task:0 Heartbeat: Incarnation ID mismatch: expecting 12 but got 13.",
+            "INTERNAL: Barrier failed because a task is in error. Barrier Id: x, Task: /job:worker/task:1",
+            "INTERNAL: Shutdown barrier has failed.",
+            "E coordination_service_agent.cc:481] Failed to disconnect from coordination service with status: DEADLINE_EXCEEDED: Deadline Exceeded",
+        ),
+    ),
+    (
+        ("rank-missing",),
+        (
+            "E xla/pjrt/distributed/client.cc:96] Coordination service agent in error status: DEADLINE_EXCEEDED: Deadline Exceeded",
+            "DEADLINE_EXCEEDED: GetKeyValue() timed out with key: cuda:gpus:0 and duration: 10m",
+            "[W228 18:45:15 socket.cpp:462] [c10d] waitForInput: poll for socket SocketImpl(fd=11, addr=[a]:38674, remote=[b]:23456) returned 0, likely a timeout",
+            "[W228 18:45:15 socket.cpp:487] [c10d] waitForInput: socket SocketImpl(fd=11, addr=[a]:38674, remote=[b]:23456) timed out after 900000ms",
+        ),
+    ),
+    (("rank-exited",), ("Child process 32378 (local_rank 0) FAILED (exitcode 1)",)),  # torchelastic until 1.9
+    (("rank-killed", "rank-oom-killed"), ("Child process 32378 (local_rank 0) FAILED (exitcode -9)",)),
+    (("rank-crashed",), ("Child process 32378 (local_rank 0) FAILED (exitcode -11)",)),
+    (  # megatron: parallel_state.py
+        ("process-group-misuse",),
+        (
+            "AssertionError: pipeline_model parallel group is not initialized",
+            "AssertionError: data parallel group-gloo with context parallel combined is not initialized",
+            "AssertionError: tensor model parallel group is already initialized",
+            "AssertionError: FP8 amax reduction group is not initialized",
+        ),
+    ),
+    (
+        ("world-size-mismatch", "process-group-misuse"),
+        (
+            "AssertionError: world size (1) is not divisible by tensor parallel size (2) times pipeline parallel size (1)",
+            "AssertionError: world size: 1, tensor model parallel size: 2",
+            "AssertionError: world size (2) is less than tensor model parallel size (4)",
+        ),
+    ),
+    (  # pytorch: cpp_extension.py, in Python's and IPython's way to write a frame
+        ("build-failure",),
+        (
+            '  File "/opt/torch/utils/cpp_extension.py", line 1893, in _run_ninja_build\n    subprocess.run(',
+            "/opt/torch/utils/cpp_extension.py in _run_ninja_build(build_directory, verbose, error_prefix)",
+        ),
+    ),
+    (  # pytorch: TensorIterator.cpp, TensorUtils.cpp: within one rank
+        ("script-error",),
+        (
+            "RuntimeError: Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
+            "RuntimeError: Expected object of backend CUDA but got backend CPU for argument #2 'mat2'",
+            "RuntimeError: Input and hidden tensors are not at the same device, found input tensor at cuda:1",
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("causes", "text"), [(causes, text) for causes, texts in VARIANTS for text in texts], ids=lambda x: str(x)[:60]
+)
+def test_a_variant_is_read_as_its_message(causes: tuple[str, ...], text: str) -> None:
+    found = judge(case_from_text([("job.log", text.encode())])).diagnoses
+    assert found
+    assert found[0].cause in causes
+
+
+HARMLESS = (
+    "srun: job 42 queued and waiting for resources",
+    "srun: job 42 has been allocated resources",
+    "The actor is dead because all references to the actor were removed.",
+    "Coordination agent has successfully connected.",
+    "Polling for error from coordination service. This is a long-running RPC that will return only if an error is encountered or cancelled (e.g. due to shutdown).",
+    "> initializing tensor model parallel with size 1",
+    "the tensor model parallel group is initialized",
+)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_says_that_all_is_well_is_no_variant(text: str) -> None:
+    found = judge(case_from_text([("job.log", text.encode())])).diagnoses
+    assert not [d for d in found if d.confidence >= FLAGGED]
