@@ -52,7 +52,7 @@ nothing moves any more."""
 _HELLO = struct.Struct("!16sI")  # nonce, length of the payload that follows
 _REPLY = struct.Struct("!16sI")  # nonce, rank of the one that answers
 
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EINVAL, errno.EACCES}
+UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.EINVAL, errno.EACCES}
 
 
 def connect(
@@ -112,7 +112,7 @@ def _bulk(connection: socket.socket, nonce: bytes, address: str, port: int, peer
         else:
             sent_at = time.monotonic()
             receipt = _piece(connection, nonce, BULK_BYTES) if receipt == _HERE else receipt
-            arrived = BULK_BYTES if receipt != _LOST else max(0, BULK_BYTES - _unacknowledged(connection))
+            arrived = BULK_BYTES if receipt != _LOST else max(0, BULK_BYTES - unacknowledged(connection))
             if receipt == _LOST:
                 outcome, detail = Outcome.STALLED, f"64 KiB were sent and {arrived} bytes ever acknowledged"
             elif receipt == _LATE:
@@ -214,7 +214,7 @@ def _timed(connection: socket.socket, nonce: bytes, size: int) -> float:
 _SIOCOUTQ = 0x5411  # linux/sockios.h: bytes in the send queue that the peer has not acknowledged
 
 
-def _unacknowledged(connection: socket.socket) -> int:
+def unacknowledged(connection: socket.socket) -> int:
     import fcntl
 
     return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), _SIOCOUTQ, b"\0" * 4))[0])
@@ -223,12 +223,12 @@ def _unacknowledged(connection: socket.socket) -> int:
 def _receipt(connection: socket.socket) -> str:
     """Wait for the receipt as long as the peer keeps acknowledging."""
     connection.settimeout(BULK_DEADLINE)
-    left = _unacknowledged(connection)
+    left = unacknowledged(connection)
     while True:
         try:
             return _HERE if len(_receive(connection, _REPLY.size, BULK_DEADLINE)) == _REPLY.size else _LOST
         except TimeoutError:
-            now = _unacknowledged(connection)
+            now = unacknowledged(connection)
             if now in {0, left}:
                 return _LATE if now == 0 else _LOST
             left = now
@@ -260,22 +260,22 @@ def _attempt(
     except TimeoutError:
         detail = f"no answer within {deadline:g} s"
         probe = _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail)
-        return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
+        return msgspec.structs.replace(probe, unanswered=unanswered(str(target[0]))), None
     except OSError as e:
         number = e.errno or 0
         outcome = Outcome.OTHER
         if number == errno.ECONNREFUSED:
             outcome = Outcome.REFUSED
-        elif number in _UNREACHABLE:
+        elif number in UNREACHABLE:
             outcome = Outcome.UNREACHABLE
         probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=e.strerror or str(e))
-        return msgspec.structs.replace(probe, unanswered=_unanswered(str(target[0]))), None
+        return msgspec.structs.replace(probe, unanswered=unanswered(str(target[0]))), None
     connection.settimeout(deadline)
     via = str(connection.getsockname()[0])
     return _probe(kind, address, port, Outcome.OK, begin, peer_rank, via=via), connection
 
 
-def _unanswered(address: str) -> bool:
+def unanswered(address: str) -> bool:
     """The kernel's table of neighbours has this IPv4 address, without a hardware address: ARP is not answered."""
     try:
         with open("/proc/thread-self/net/arp", encoding="ascii") as table:  # of the network that this thread is in

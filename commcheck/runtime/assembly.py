@@ -23,6 +23,7 @@ import msgspec
 from commcheck.errors import LaunchError
 from commcheck.model.base import Value, ranks_text
 from commcheck.probe.facts import identity
+from commcheck.runtime.folder import Folder, whole
 from commcheck.runtime.reports import check_directory
 
 T = TypeVar("T")
@@ -106,15 +107,11 @@ class Assembly:
 
     def publish(self, topic: str, data: bytes) -> None:
         """Say something of a topic, once."""
-        _whole(self.folder / f"{topic}-{self.rank}.json", data)
+        Folder(str(self.folder), self.rank).publish(topic, data)
 
     def others(self, topic: str, ranks: Collection[int]) -> dict[int, bytes]:
         """What those of `ranks` who have spoken said of a topic."""
-        found = {}
-        for rank in ranks:
-            with contextlib.suppress(OSError):
-                found[rank] = (self.folder / f"{topic}-{rank}.json").read_bytes()
-        return found
+        return Folder(str(self.folder), self.rank).others(topic, ranks)
 
     def _gather(self) -> None:
         """Rank 0's: wait for a process of every rank, and say that the run begins."""
@@ -159,13 +156,7 @@ class Assembly:
 
 def write(path: Path, value: object) -> None:
     """A value's file, which is there as a whole or not at all."""
-    _whole(path, msgspec.json.encode(value))
-
-
-def _whole(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".writing")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    whole(path, msgspec.json.encode(value))
 
 
 def read(path: Path, kind: type[T]) -> T | None:

@@ -1,0 +1,230 @@
+"""The one who leads: it takes in what the hosts say of themselves, tells them what to do, and collects what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from commcheck.cluster.addresses import Chosen, chosen
+from commcheck.cluster.agent import CARD, Board
+from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
+from commcheck.cluster.speed import stands_out, stands_out_loaded
+from commcheck.cluster.values import (
+    Answer,
+    Card,
+    Collected,
+    Leave,
+    Measured,
+    MeasurePairs,
+    MeetAll,
+    Order,
+    Reached,
+    Target,
+)
+from commcheck.model.base import Value
+from commcheck.model.cluster import Reach
+from commcheck.runtime.assembly import wait_for
+
+CARD_DEADLINE = 30.0
+"""Seconds for a host that is there to say what it is: the start of an interpreter, on a busy machine."""
+MEET_DEADLINE, MEET_EACH = 20.0, 0.25
+"""Seconds for a host to try all others, and for each of them: one that drops everything costs 1.3 of them, eight at a time;
+name servers that do not answer 1.2 for each 32 names."""
+PAIR_DEADLINE = 15.0
+"""Seconds for a link besides its streams: every step in it has a deadline of its own, the last of them 3 s."""
+QUIET_SECONDS = 20.0
+"""Seconds that measuring the links with few others talking may take about: as many pairs at once as that needs."""
+PAIR_SECONDS = 0.2
+"""What a pair takes besides its streams, about."""
+MOST_ROUNDS = 128
+"""Rounds in which links are timed. Of more than 129 hosts each then times as many links, evenly spread, not all."""
+LOADED_ROUNDS = 32
+"""Rounds in which all pairs talk at once: so many samples of each host."""
+AGAIN, AGAIN_LOADED = 2, 5
+"""How often a link that stands out is measured again, alone; rounds that are repeated with all talking."""
+MOST_AGAIN = 64
+"""Links that are measured again, alone, at most."""
+
+
+class Options(Value, frozen=True):
+    """`seconds`: of each stream; 0: no streams. `interface`: by which the hosts are to reach each other; "": the one that they
+    share."""
+
+    seconds: float = 0.15
+    interface: str = ""
+
+
+class Lead:
+    """`hosts`: the names by which those that are expected are known, by rank; `there`: those of them that can speak."""
+
+    def __init__(
+        self, board: Board, hosts: Sequence[str], there: Collection[int], say: Callable[[str], None], options: Options
+    ) -> None:
+        self._board, self._say, self._options = board, say, options
+        self._hosts, self._there = hosts, set(there)
+        self._orders = 0
+        self._gone: dict[int, str] = {}
+        self._cards: dict[int, Card] = {}
+
+    def leave(self, code: int) -> None:
+        """Tell all that it is over."""
+        self._tell(Leave(code=code))
+
+    def collected(self) -> Collected:
+        """Everything, in order."""
+        self._say(f"waiting for {len(self._there)} hosts to say what they are")
+        self._cards = self._heard()
+        addresses = chosen({r: c.facts for r, c in self._cards.items()}, self._options.interface)
+        targets = self._targets(addresses)
+        self._say(f"{len(targets)} hosts try each other")
+        order = MeetAll(targets=tuple(targets.values()))
+        answers = self._asked(order, tuple(targets), MEET_DEADLINE + MEET_EACH * len(targets))
+        reached = {rank: a.reached for rank, a in answers.items()}
+        usable = _usable(reached)
+        ranks = sorted(targets)
+        timed = [_among(one, ranks, usable) for one in rounds(len(ranks), MOST_ROUNDS)]
+        quiet = self._quiet(timed)
+        again = self._alone(stands_out(quiet))
+        loaded: tuple[Measured, ...] = ()
+        once_more: tuple[Measured, ...] = ()
+        if self._options.seconds and len(ranks) > 3:
+            loaded = self._loaded(timed[:: max(1, len(timed) // LOADED_ROUNDS)], "all at once")
+            if stands_out_loaded(quiet + again, loaded):
+                once_more = self._loaded(timed[:AGAIN_LOADED], "all at once, again")
+        return Collected(
+            names=self._names(),
+            cards=self._cards,
+            targets=targets,
+            interfaces={rank: one.interface for rank, one in addresses.items()},
+            reached=reached,
+            quiet=quiet,
+            again=again,
+            loaded=loaded,
+            loaded_again=once_more,
+            gone=self._gone,
+            rounds=len(timed),
+            notes=self._notes(len(ranks), timed),
+        )
+
+    # -- parts
+
+    def _heard(self) -> dict[int, Card]:
+        heard: dict[int, Card] = {}
+
+        def all_here() -> bool | None:
+            for rank, data in self._board.others(CARD, self._there - heard.keys()).items():
+                heard[rank] = msgspec.json.decode(data, type=Card)
+            return True if len(heard) == len(self._there) else None
+
+        wait_for(all_here, CARD_DEADLINE)
+        return dict(sorted(heard.items()))
+
+    def _names(self) -> tuple[str, ...]:
+        """Those that the hosts give themselves, told apart by a number where two share one."""
+        found: list[str] = []
+        for rank, name in enumerate(self._hosts):
+            own = self._cards[rank].name if rank in self._cards else name
+            found.append(own if own not in found else f"{own}({rank})")
+        return tuple(found)
+
+    def _targets(self, addresses: dict[int, Chosen]) -> dict[int, Target]:
+        return {
+            rank: Target(rank=rank, name=card.name, address=addresses[rank].address, ports=card.ports, mark=card.mark)
+            for rank, card in self._cards.items()
+            if rank in addresses
+        }
+
+    def _quiet(self, timed: Sequence[Round]) -> tuple[Measured, ...]:
+        pairs = sum(map(len, timed))
+        each = PAIR_SECONDS + 2 * self._options.seconds
+        at_once = max(1, -int(-pairs * each // QUIET_SECONDS))
+        found: list[Measured] = []
+        for number, one in enumerate(timed):
+            for wave in waves(one, at_once):
+                self._say(f"round {number + 1} of {len(timed)}: links one by one, {min(at_once, len(one))} at a time")
+                found += self._measured(wave, small=True)
+        return tuple(found)
+
+    def _alone(self, links: Sequence[Pair]) -> tuple[Measured, ...]:
+        found: list[Measured] = []
+        for a, b in links[:MOST_AGAIN]:
+            for _ in range(AGAIN):
+                self._say(f"once more, alone: {self._name(a)} and {self._name(b)}")
+                found += self._measured(((a, b),), small=True)
+        return tuple(found)
+
+    def _loaded(self, timed: Sequence[Round], how: str) -> tuple[Measured, ...]:
+        found: list[Measured] = []
+        for number, one in enumerate(timed):
+            self._say(f"round {number + 1} of {len(timed)}: {how}")
+            found += self._measured(one, small=False)
+        return tuple(found)
+
+    def _measured(self, pairs: Round, *, small: bool) -> tuple[Measured, ...]:
+        left = tuple(p for p in pairs if not set(p) & self._gone.keys())
+        if not left:
+            return ()
+        order = MeasurePairs(pairs=left, seconds=self._options.seconds, small=small)
+        answers = self._asked(order, {a for a, _ in left}, PAIR_DEADLINE + 2 * self._options.seconds)
+        return tuple(m for answer in answers.values() for m in answer.measured)
+
+    # -- talking
+
+    def _tell(self, order: Order) -> int:
+        self._orders += 1
+        self._board.publish(f"order-{self._orders}", msgspec.json.encode(order))
+        return self._orders
+
+    def _asked(self, order: Order, ranks: Collection[int], seconds: float) -> dict[int, Answer]:
+        """The answers of these; who gives none in time is gone for the rest."""
+        number = self._tell(order)
+        wanted = set(ranks) - self._gone.keys()
+        there: dict[int, Answer] = {}
+
+        def all_there() -> bool | None:
+            for rank, data in self._board.others(f"answer-{number}", wanted - there.keys()).items():
+                there[rank] = msgspec.json.decode(data, type=Answer)
+            return True if len(there) == len(wanted) else None
+
+        wait_for(all_there, seconds)
+        for rank in sorted(wanted - there.keys()):
+            self._gone[rank] = f"no answer within {seconds:.0f} s to what it was asked to do"
+        return dict(sorted(there.items()))
+
+    def _name(self, rank: int) -> str:
+        return self._cards[rank].name
+
+    def _notes(self, hosts: int, timed: Sequence[Round]) -> tuple[str, ...]:
+        found = []
+        if len(timed) < count(hosts):
+            found.append(
+                f"each host timed its links to {len(timed)} of {hosts - 1} others, evenly spread; all were tried for names, "
+                "ports and large pieces"
+            )
+        kernels = {c.facts.identity.partition("/")[0] for c in self._cards.values()}
+        if len(kernels) < len(self._cards):
+            found.append("hosts share a kernel and its processors: their figures tell of each other, not of a network")
+        return tuple(found)
+
+
+def _usable(reached: dict[int, tuple[Reached, ...]]) -> dict[Pair, Pair]:
+    """By pair (the smaller rank first), who can connect to whom, of the links over which large pieces arrive."""
+    good = {(a, r.rank) for a, found in reached.items() for r in found if r.large is Reach.OK}
+    known = {(a, r.rank): r for a, found in reached.items() for r in found}
+    made: dict[Pair, Pair] = {}
+    for a, b in sorted(good):
+        other = known.get((b, a))
+        if other is not None and other.large in {Reach.SMALL_ONLY, Reach.DROPPED}:
+            continue
+        low, high = min(a, b), max(a, b)
+        # Both ways are good: who measures takes turns, so that no host does all the work.
+        if (low, high) not in made or (low + high) % 2:
+            made[low, high] = (a, b)
+    return made
+
+
+def _among(one: Round, ranks: Sequence[int], usable: dict[Pair, Pair]) -> Round:
+    """A round of places as one of ranks, of the pairs that can be measured."""
+    pairs = [(ranks[a], ranks[b]) for a, b in one]
+    return tuple(usable[p] for p in pairs if p in usable)

@@ -1,0 +1,193 @@
+"""One host tries all others at once: what their names say, which of their ports answer, and whether large pieces arrive."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from commcheck.cluster import wire
+from commcheck.cluster.values import PortTry, Reached, Target
+from commcheck.model.cluster import Reach
+from commcheck.probe.connect import CONNECT_DEADLINE, UNREACHABLE, unacknowledged, unanswered
+from commcheck.probe.names import look_up
+
+AT_ONCE = 8
+"""Targets in the works at a time, with about ten connections each."""
+INSIST_AFTER, INSIST_WITH = 0.6, 5
+"""Seconds of silence after which so many attempts more are made at each silent port (as `probe.attempts`)."""
+STALLED = 2.0
+"""Seconds in which no further byte of 64 KiB is acknowledged: TCP has repeated it three times by then."""
+NAMES_AT_ONCE = 32
+"""Look-ups in the works at a time: each is a thread."""
+LARGE_DEADLINE = 8.0
+"""Seconds for 64 KiB that do move: 10 kB/s."""
+_IP_MTU, _IPV6_MTU = 14, 24  # linux/in.h, linux/in6.h
+
+
+def meet(targets: tuple[Target, ...], own: int) -> tuple[Reached, ...]:
+    """Each target but oneself, those that follow oneself first: no target is tried by all at the same time."""
+    order = sorted((t for t in targets if t.rank != own), key=lambda t: (t.rank <= own, t.rank))
+    names = _names(tuple(t.name for t in order))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(lambda t: _one(t, *names[t.name]), order))
+
+
+def _names(asked: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], str]]:
+    found = {}
+    for begin in range(0, len(asked), NAMES_AT_ONCE):
+        for one in look_up(asked[begin : begin + NAMES_AT_ONCE], ()):
+            found[one.name] = (one.addresses, one.error)
+    return found
+
+
+def _one(target: Target, named: tuple[str, ...], error: str) -> Reached:
+    tries: list[PortTry] = []
+    large, detail, mtu = Reach.NOT_TRIED, "", None
+    connections = connect_all(target.address, target.ports, CONNECT_DEADLINE)
+    try:
+        for port, (tried, connection) in connections.items():
+            if connection is None or large is not Reach.NOT_TRIED:
+                tries.append(tried)
+            elif greeted(connection, target):
+                large, detail, mtu = _large(connection, target.address)
+                tries.append(tried)
+            else:
+                tries.append(PortTry(port=port, reach=Reach.WRONG_VALUES, detail="another program, or host, answered"))
+    finally:
+        for _, connection in connections.values():
+            if connection is not None:
+                connection.close()
+    return Reached(
+        rank=target.rank,
+        ports=tuple(tries),
+        large=large,
+        large_detail=detail,
+        mtu=mtu,
+        named=named,
+        name_error=error,
+    )
+
+
+def greeted(connection: socket.socket, target: Target) -> bool:
+    """The host that is meant is the one that answers."""
+    connection.settimeout(wire.ANSWER_DEADLINE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        connection.sendall(wire.GREETING.pack(target.mark, target.rank))
+        return wire.GREETING.unpack(wire.receive(connection, wire.GREETING.size)) == (
+            target.mark,
+            target.rank,
+        )
+    except OSError:
+        return False
+
+
+def _large(connection: socket.socket, address: str) -> tuple[Reach, str, int | None]:
+    """Send 64 KiB; what became of them, and the path's MTU."""
+    data = wire.large(wire.LARGE_BYTES)
+    connection.settimeout(STALLED)
+    at, before, reply, begun = 0, len(data), b"", time.monotonic()
+    while len(reply) < wire.SUM.size:
+        try:
+            if at < len(data):
+                at += connection.send(data[at:])
+                continue
+            piece = connection.recv(wire.SUM.size - len(reply))
+            if not piece:
+                return Reach.DROPPED, "the connection was closed while 64 KiB were sent", None
+            reply += piece
+        except TimeoutError:
+            left = unacknowledged(connection) + len(data) - at
+            if left >= before or time.monotonic() > begun + LARGE_DEADLINE:
+                return _stalled(max(0, len(data) - left), len(data), time.monotonic() - begun)
+            before = left
+        except OSError as failed:
+            return Reach.DROPPED, f"64 KiB did not come through: {failed}", None
+    if wire.SUM.unpack(reply) != (wire.sum_of(wire.LARGE_BYTES),):
+        return Reach.WRONG_VALUES, "64 KiB arrived with another checksum", path_mtu(connection, address)
+    return Reach.OK, "", path_mtu(connection, address)
+
+
+def _stalled(arrived: int, size: int, seconds: float) -> tuple[Reach, str, int | None]:
+    if arrived >= size:
+        return Reach.NOT_TRIED, f"its kernel has taken 64 KiB, its process has not answered in {seconds:.1f} s", None
+    reach = Reach.DROPPED if arrived else Reach.SMALL_ONLY
+    return reach, f"small messages passed; of 64 KiB {arrived} bytes were acknowledged in {seconds:.1f} s", None
+
+
+def path_mtu(connection: socket.socket, address: str) -> int | None:
+    """What the kernel knows of the path."""
+    try:
+        if ":" in address:
+            return connection.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+        return connection.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+    except OSError:
+        return None
+
+
+def connect_all(
+    address: str, ports: tuple[int, ...], deadline: float
+) -> dict[int, tuple[PortTry, socket.socket | None]]:
+    """Connections to all these ports at once; those that stand are the caller's to close."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    done: dict[int, tuple[PortTry, socket.socket | None]] = {}
+    under_way: dict[int, tuple[int, socket.socket]] = {}
+    waiting = select.poll()
+
+    def ask(port: int) -> None:
+        attempt = socket.socket(family, socket.SOCK_STREAM)
+        attempt.setblocking(False)
+        number = attempt.connect_ex((address, port))
+        if number in (0, errno.EINPROGRESS):
+            under_way[attempt.fileno()] = (port, attempt)
+            waiting.register(attempt, select.POLLOUT)
+        else:
+            attempt.close()
+            done.setdefault(port, (_failed(port, number, address), None))
+
+    def answers(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while len(done) < len(ports):
+            ready = waiting.poll(1000 * max(0.0, end - time.monotonic()))
+            for fd, _ in ready:
+                port, attempt = under_way.pop(fd)
+                waiting.unregister(fd)
+                number = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number or port in done:
+                    attempt.close()
+                    done.setdefault(port, (_failed(port, number, address), None))
+                else:
+                    done[port] = (PortTry(port=port, reach=Reach.OK), attempt)
+            if not ready and time.monotonic() >= end:
+                return
+
+    try:
+        for port in ports:
+            ask(port)
+        answers(min(INSIST_AFTER, deadline))
+        silent = [port for port in ports if port not in done]
+        for port in silent * INSIST_WITH:
+            if port not in done:
+                ask(port)
+        if silent:
+            answers(deadline - INSIST_AFTER)
+    finally:
+        for _, attempt in under_way.values():
+            attempt.close()
+    return {port: done.get(port) or (_failed(port, errno.ETIMEDOUT, address), None) for port in ports}
+
+
+def _failed(port: int, number: int, address: str) -> PortTry:
+    if number == errno.ECONNREFUSED:
+        reach = Reach.REFUSED
+    elif unanswered(address):
+        reach = Reach.NO_NEIGHBOUR
+    elif number in UNREACHABLE:
+        reach = Reach.NO_ROUTE
+    else:
+        reach = Reach.DROPPED
+    return PortTry(port=port, reach=reach, detail=os.strerror(number))

@@ -1,0 +1,35 @@
+"""Rounds of disjoint pairs: in each, every host talks to one other, so that no two tests share a host's cable. Pure."""
+
+from __future__ import annotations
+
+Pair = tuple[int, int]
+Round = tuple[Pair, ...]
+
+
+def count(hosts: int) -> int:
+    """Rounds in which every host meets every other once: one less than hosts; as many, where their number is odd and one
+    rests in each."""
+    return max(0, hosts - 1 + hosts % 2)
+
+
+def nth(hosts: int, number: int) -> Round:
+    """Round `number` (from 0) of `count(hosts)`, each pair with the smaller number first.
+
+    The circle method: one place stands, the others move on by one each round, and those who face each other meet."""
+    places = hosts + hosts % 2
+    turn = places - 1
+    pairs = [(number % turn, places - 1)] if places else []
+    pairs += [((number + k) % turn, (number - k) % turn) for k in range(1, places // 2)]
+    return tuple(sorted((min(p), max(p)) for p in pairs if max(p) < hosts))
+
+
+def rounds(hosts: int, most: int | None = None) -> tuple[Round, ...]:
+    """All rounds, or `most` of them, spread evenly: then each host meets as many others, and no pair twice."""
+    total = count(hosts)
+    wanted = total if most is None else min(most, total)
+    return tuple(nth(hosts, number * total // wanted) for number in range(wanted))
+
+
+def waves(one: Round, at_once: int) -> tuple[Round, ...]:
+    """A round in parts of at most `at_once` pairs."""
+    return tuple(one[begin : begin + at_once] for begin in range(0, len(one), at_once))

@@ -1,0 +1,181 @@
+"""Which links and hosts are out of line with the others: robust statistics of rates, latencies and losses. Pure.
+
+A direction is held against what it would be without either of its hosts: with four hosts a slow one has half of all links,
+and is the usual then. What stands out is measured again, alone, and the best of all counts: a busy machine makes slow now
+and then, and nothing makes faster than it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from statistics import median
+
+from commcheck.cluster.blame import blame
+from commcheck.cluster.rounds import Pair
+from commcheck.cluster.values import Flow, Measured
+from commcheck.model.base import Value
+
+TIMES = 2.0
+"""How much slower than usual a link is called slow: a card with half of its lanes, or one step of speed below the others."""
+LATE_TIMES, LATE_US = 4.0, 200.0
+"""The same for round trips, and microseconds beyond the usual that a busy processor may cost."""
+SPREAD = 4.0
+"""And by how many standard deviations (by the median absolute deviation): where all differ, none stands out."""
+SAMPLES = 3
+"""Values below which nothing is called usual."""
+LOSSY, LOST = 0.01, 4
+"""As link-lossy: share of small packets, and their number, from which a loss is one."""
+SAMPLE = 3
+"""Links of a host that is suspected which are measured again."""
+
+Values = Mapping[Pair, float]
+
+
+class Usual(Value, frozen=True):
+    """What is usual: the middle, and the standard deviation of its logarithm."""
+
+    middle: float
+    spread: float
+
+
+def flows(measured: Iterable[Measured]) -> list[tuple[Pair, Flow]]:
+    """Each direction that was measured, as often as it was."""
+    return [d for m in measured for d in (((m.source, m.target), m.there), ((m.target, m.source), m.back))]
+
+
+def rates(measured: Iterable[Measured]) -> dict[Pair, float]:
+    """The best rate of each direction."""
+    found: dict[Pair, float] = {}
+    for direction, flow in flows(measured):
+        if flow.gbit is not None:
+            found[direction] = max(flow.gbit, found.get(direction, 0.0))
+    return found
+
+
+def latencies(measured: Iterable[Measured]) -> dict[Pair, float]:
+    """The best latency of each link, for both of its directions."""
+    found: dict[Pair, float] = {}
+    for m in measured:
+        if m.latency_us is not None:
+            best = min(m.latency_us, found.get((m.source, m.target), math.inf))
+            found[m.source, m.target] = found[m.target, m.source] = best
+    return found
+
+
+def losses(measured: Iterable[Measured]) -> dict[Pair, tuple[int, int]]:
+    """Small packets that were sent and lost, by direction."""
+    found: dict[Pair, tuple[int, int]] = {}
+    for direction, flow in flows(measured):
+        sent, lost = found.get(direction, (0, 0))
+        found[direction] = (sent + flow.sent, lost + flow.lost)
+    return found
+
+
+def usual(values: Iterable[float]) -> Usual | None:
+    """Of these values; None where there are too few."""
+    logs = [math.log(v) for v in values if v > 0]
+    if len(logs) < SAMPLES:
+        return None
+    middle = median(logs)
+    return Usual(middle=math.exp(middle), spread=1.4826 * median(abs(x - middle) for x in logs))
+
+
+def slow(found: Values) -> dict[Pair, Usual]:
+    """Directions that are far slower than usual, with what is usual for them."""
+    return _out_of_line(found, lambda value, u: math.log(u.middle / value) > max(math.log(TIMES), SPREAD * u.spread))
+
+
+def late(found: Values) -> dict[Pair, Usual]:
+    """Links whose round trips take far longer than usual, in both directions."""
+
+    def is_late(value: float, u: Usual) -> bool:
+        return value > max(LATE_TIMES * u.middle, u.middle + LATE_US) and math.log(value / u.middle) > SPREAD * u.spread
+
+    return _out_of_line(found, is_late)
+
+
+def _out_of_line(found: Values, bad: Callable[[float, Usual], bool]) -> dict[Pair, Usual]:
+    without: dict[int, Usual | None] = {}
+    for host in {h for d in found for h in d}:
+        without[host] = usual(v for d, v in found.items() if host not in d)
+    made: dict[Pair, Usual] = {}
+    for direction, value in found.items():
+        for u in (without[direction[0]], without[direction[1]]):
+            if u is not None and value > 0 and bad(value, u):
+                made[direction] = u
+    return made
+
+
+def lossy(found: Mapping[Pair, tuple[int, int]]) -> dict[Pair, tuple[int, int]]:
+    """Directions that lose packets beyond doubt, and, where there are such, those that lose some too."""
+    if not any(lost >= LOST and lost >= LOSSY * sent for sent, lost in found.values()):
+        return {}
+    return {d: (sent, lost) for d, (sent, lost) in found.items() if lost >= 2 and lost >= LOSSY / 3 * sent}
+
+
+def stands_out(measured: Iterable[Measured]) -> tuple[Pair, ...]:
+    """Links to be measured again, alone: of a host that seems bad some, of other links each, as they were measured."""
+    measured = tuple(measured)
+    ways = {frozenset((m.source, m.target)): (m.source, m.target) for m in measured}
+    asked: dict[Pair, None] = {}
+    lost = {d for d, (_, n) in losses(measured).items() if n}
+    for bad, tried in (
+        (set(slow(rates(measured))), rates(measured)),
+        (set(late(latencies(measured))), latencies(measured)),
+        (lost, losses(measured)),
+    ):
+        blamed = blame(bad, tuple(tried)) if bad else None
+        if blamed is None:
+            continue
+        for host in blamed.hosts:
+            sound = [d for d in sorted(bad) if host in d and not (set(d) - {host}) & blamed.hosts.keys()]
+            links = list(dict.fromkeys(ways[frozenset(d)] for d in sound))
+            asked |= dict.fromkeys(links[:: max(1, len(links) // SAMPLE)][:SAMPLE])
+        asked |= dict.fromkeys(ways[frozenset(d)] for d in blamed.links)
+    asked |= {(m.source, m.target): None for m in measured if m.failed}
+    return tuple(asked)
+
+
+# --- with all others talking -------------------------------------------------------------------------------
+
+
+class Kept(Value, frozen=True):
+    """Of a host's rate alone, what share is left while all talk: of what it sends, and of what it receives."""
+
+    out: float
+    into: float
+
+
+def kept(alone: Values, loaded: Iterable[Measured]) -> dict[int, Kept]:
+    """By host: the median over its links; hosts with too few of them are left out."""
+    shares: dict[tuple[int, int], list[float]] = {}
+    for direction, flow in flows(loaded):
+        if flow.gbit is not None and alone.get(direction):
+            for end in (0, 1):
+                shares.setdefault((direction[end], end), []).append(flow.gbit / alone[direction])
+    found = {}
+    for host in {h for h, _ in shares}:
+        out, into = shares.get((host, 0), []), shares.get((host, 1), [])
+        if min(len(out), len(into)) >= SAMPLES:
+            found[host] = Kept(out=median(out), into=median(into))
+    return found
+
+
+def crowded_out(alone: Values, loaded: Iterable[Measured]) -> dict[int, tuple[float, float]]:
+    """Hosts of whose rate far less is left than of the others': what is left, and what is usual."""
+    found = kept(alone, loaded)
+    made: dict[int, tuple[float, float]] = {}
+    for host, own in found.items():
+        for value, others in (
+            (own.out, [k.out for h, k in found.items() if h != host]),
+            (own.into, [k.into for h, k in found.items() if h != host]),
+        ):
+            u = usual(others)
+            if u is not None and value > 0 and math.log(u.middle / value) > max(math.log(TIMES), SPREAD * u.spread):
+                made[host] = min(made.get(host, (1.0, 1.0)), (value, u.middle))
+    return made
+
+
+def stands_out_loaded(alone: Iterable[Measured], loaded: Iterable[Measured]) -> tuple[int, ...]:
+    """Hosts for whose sake the rounds with all talking are repeated."""
+    return tuple(crowded_out(rates(alone), loaded))

@@ -1,0 +1,133 @@
+"""What the hosts of a cluster say to each other and measure. Frozen values, without input and output."""
+
+from __future__ import annotations
+
+from commcheck.model.base import Value
+from commcheck.model.case import HostFacts
+from commcheck.model.cluster import Reach
+
+
+class Card(Value, frozen=True):
+    """What a host says of itself first of all. `cores`: processors of its kernel. `ports`: where it listens, the main one
+    first; `mark`: what the others say there to be let in. `environment`: the variables that bear on communication, without
+    secrets."""
+
+    name: str
+    facts: HostFacts
+    mark: bytes
+    ports: tuple[int, ...]
+    cores: int = 1
+    environment: dict[str, str] = {}
+
+
+class Target(Value, frozen=True):
+    """A host as the others are told of it."""
+
+    rank: int
+    name: str
+    address: str
+    ports: tuple[int, ...]
+    mark: bytes
+
+
+class PortTry(Value, frozen=True):
+    """A connection that was tried: `reach` is OK, REFUSED, DROPPED, NO_ROUTE, NO_NEIGHBOUR or WRONG_VALUES (another program
+    answered)."""
+
+    port: int
+    reach: Reach
+    detail: str = ""
+
+
+class Reached(Value, frozen=True):
+    """How one host met another. `large`: OK, SMALL_ONLY, WRONG_VALUES, or NOT_TRIED where no connection stood. `mtu`: of the
+    path, as the kernel knew it after a large transfer. `named`: the addresses that the other's name has there; `name_error`:
+    why it has none."""
+
+    rank: int
+    ports: tuple[PortTry, ...]
+    large: Reach = Reach.NOT_TRIED
+    large_detail: str = ""
+    mtu: int | None = None
+    named: tuple[str, ...] = ()
+    name_error: str = ""
+
+
+class Flow(Value, frozen=True):
+    """One direction of a link. `gbit`: 10^9 bits per second of one stream; None: not measured. `sent` and `lost`: small
+    packets. `right`: what arrived is what was sent."""
+
+    gbit: float | None = None
+    sent: int = 0
+    lost: int = 0
+    right: bool = True
+
+
+class Measured(Value, frozen=True):
+    """A link, measured by `source`. `latency_us`: median round trip of a small message; `connect_us`: median of what a
+    connection takes, which is how a plain TCP ping counts; `ahead`: seconds by which the target's clock is ahead, at most
+    `ahead_error` wrong. `failed`: why it could not be measured to the end."""
+
+    source: int
+    target: int
+    latency_us: float | None = None
+    connect_us: float | None = None
+    there: Flow = Flow()
+    back: Flow = Flow()
+    ahead: float | None = None
+    ahead_error: float = 0.0
+    failed: str = ""
+
+
+# --- what the one who leads tells the others, and their answers ---------------------------------------------
+
+
+class MeetAll(Value, frozen=True, tag="meet"):
+    """Try every target: its name, its ports, 64 KiB."""
+
+    targets: tuple[Target, ...]
+
+
+class MeasurePairs(Value, frozen=True, tag="measure"):
+    """The first of each pair measures the link to the second. `seconds`: of each stream; 0: none. `small`: latency and loss
+    too."""
+
+    pairs: tuple[tuple[int, int], ...]
+    seconds: float
+    small: bool = True
+
+
+class Leave(Value, frozen=True, tag="leave"):
+    """It is over, with this exit code."""
+
+    code: int
+
+
+Order = MeetAll | MeasurePairs | Leave
+
+
+class Answer(Value, frozen=True):
+    """What came of an order at one host."""
+
+    reached: tuple[Reached, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    failed: str = ""
+
+
+class Collected(Value, frozen=True):
+    """All that is known of a cluster, in the order of its hosts. `names` and `addresses` are those of `targets`; a host
+    without a card has said nothing. `gone`: hosts that stopped answering, with when. `quiet`, `loaded`: the links with few
+    and with all others talking; `again`: those that stood out, once more and alone. `loaded_again`: those rounds once more."""
+
+    names: tuple[str, ...]
+    cards: dict[int, Card]
+    targets: dict[int, Target]
+    interfaces: dict[int, str]
+    reached: dict[int, tuple[Reached, ...]] = {}
+    quiet: tuple[Measured, ...] = ()
+    again: tuple[Measured, ...] = ()
+    loaded: tuple[Measured, ...] = ()
+    loaded_again: tuple[Measured, ...] = ()
+    gone: dict[int, str] = {}
+    rounds: int = 0
+    notes: tuple[str, ...] = ()
