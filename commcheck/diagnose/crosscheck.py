@@ -6,8 +6,9 @@ What may not be here: I/O. Each comparison is a function of the lines and gives 
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
+from commcheck.diagnose import nccl_sides
+from commcheck.diagnose.finding import Finding
 from commcheck.diagnose.lazy import Lazy
 from commcheck.model.case import LogLine
 from commcheck.model.taxonomy import Symptom
@@ -20,16 +21,6 @@ WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "nu
 
 _NUMBERS = Lazy(r"\d+")
 _HOST = Lazy(r"^(?:\[[^\]]{1,60}\] )?(?P<host>[\w.-]+):\d+:\d+ \[\d+\] ")
-
-
-class Finding(NamedTuple):
-    """A cause that a comparison of lines suggests. `shows`: as what, where that is not a matter of the stage."""
-
-    cause: str
-    confidence: float
-    lines: tuple[LogLine, ...]
-    ranks: tuple[int, ...] = ()
-    shows: tuple[Symptom, ...] = ()
 
 
 def findings(lines: Sequence[LogLine]) -> tuple[Finding, ...]:
@@ -239,4 +230,5 @@ _COMPARISONS: tuple[Callable[[Sequence[LogLine]], list[Finding]], ...] = (
     fingerprints_differ,
     libraries_differ,
     cards_shared,
+    nccl_sides.findings,
 )

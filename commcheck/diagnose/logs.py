@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from commcheck.diagnose import crosscheck, doing, index, raising, scan, showing
+from commcheck.diagnose.finding import Finding
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -202,7 +203,7 @@ def _summary(hit: scan.Hit) -> bool:
     return hit.signature.literal in _SUMMARIES
 
 
-def _compared(rule: Rule, finding: crosscheck.Finding, stage: Stage | None) -> Match:
+def _compared(rule: Rule, finding: Finding, stage: Stage | None) -> Match:
     """What lines of several ranks show together."""
     return Match(
         symptom=showing.ranked(rule, stage, finding.shows)[0],

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from commcheck.diagnose import scan
-from commcheck.diagnose.crosscheck import Finding
 from commcheck.diagnose.errors import PYTHON_OWN
+from commcheck.diagnose.finding import Finding
 from commcheck.model.case import LogLine
 
 _SCRIPT = "script-error"

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from commcheck.diagnose import crosscheck, doing, index, progress
-from commcheck.diagnose.ingest import advice, identities
+from commcheck.diagnose.ingest import advice, identities, nccl_reading
 from commcheck.diagnose.prefilter import Prefilter
 from commcheck.model.case import LogLine
 from commcheck.model.rule import Signature
@@ -124,6 +124,7 @@ _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
 _STAGE_WORDS = (
     *dict.fromkeys(word for _, words, _ in _STAGES for word in words if word not in progress.WORDS),
     *doing.WORDS,
+    *nccl_reading.WORDS,
 )
 
 

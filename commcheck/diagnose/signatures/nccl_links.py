@@ -116,7 +116,7 @@ SIGNATURES = table(
     ),
     warned(
         {"transport-unavailable": 0.52, "library-missing": 0.5, "version-mismatch": 0.4},
-        ("dlvsym failed on * version", "*lib wrapper not initialized", "dlsym failed on", "ncclOsDlsym failed on", "Failed to open *",
+        ("dlvsym failed on * version", "*lib wrapper not initialized", "dlsym failed on", "ncclOsDlsym failed on", "Failed to open libgdrapi", "Failed to open libnvidia-ml",
          "GDRCOPY failure", "gdr_* failed:", "gdr_pin_buffer_v2 not available"),
         "nccl: src/misc/ibvwrap.cc, src/misc/gdrwrap.cc, src/misc/nvmlwrap.cc (a library is not there, or is an older one)",
         _AT + "misc/gdrwrap.cc:36 NCCL WARN Failed to open libgdrapi.so",
@@ -141,5 +141,13 @@ SIGNATURES = table(
         _AT + "transport.cc:360 NCCL WARN Cannot initialize CollNet, using point-to-point network instead",
         "nccl >= 2.10",
         (Symptom.SETUP_UNEXPECTED_PROTOCOL, Symptom.PERF_LOW_EFFICIENCY),
+    ),
+    warned(
+        {"transport-fallback": 0.3, "library-missing": 0.28},
+        ("Failed to open ",),
+        "nccl: src/misc/gdrwrap.cc, until 2.10 src/misc/ibvwrap.cc (normal on hosts without RDMA cards)",
+        _AT + "misc/ibvwrap.cc:63 NCCL WARN Failed to open libibverbs.so[.1]",
+        "nccl >= 2.10",
+        (Symptom.SETUP_UNEXPECTED_PROTOCOL,),
     ),
 )  # fmt: skip
