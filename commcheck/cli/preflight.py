@@ -1,7 +1,9 @@
 """Form the world that the job would form, check it phase by phase, diagnose, try the fix.
 
 Where RANK or WORLD_SIZE is set (torchrun sets both) it joins as that rank, one process per rank, with --report-dir DIR
-for all of them. Otherwise it starts a world on this machine. Exit codes: see commcheck --help."""
+for all of them. In a batch script or shell that has several hosts of Slurm it starts the ranks there by srun, and judges
+once; with --on ray, on the nodes of a Ray cluster. Otherwise it starts a world on this machine. Exit codes: see
+commcheck --help."""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from msgspec.structs import replace
 from commcheck.cli.options import assignment, command, fault, gpu_count, namespace, of_rank
 from commcheck.cli.output import add_output_arguments, check_output, emit, exit_code
 from commcheck.cli.progress import Progress
+from commcheck.engines.base import Allocation
 from commcheck.errors import UsageError
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Report
@@ -72,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--local", action="store_true", help="start a local world although a launcher's variables are set")
     how.add_argument(
+        "--on",
+        metavar="ENGINE",
+        help="start the ranks through ENGINE: ray; Slurm in a batch script or under salloc (which needs no --on)",
+    )
+    how.add_argument(
         "--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them"
     )
     how.add_argument(
@@ -98,6 +106,14 @@ def run(args: argparse.Namespace) -> int:
         from commcheck.cli.join import run as join
 
         return join(args)
+    if (held := _held(args)) is not None:
+        from commcheck.cli.drive import run as drive
+
+        return drive(args, held)
+    if args.report_to is not None:
+        raise UsageError(
+            "--report-to stdout: no launcher's variables are set here, so there is but one report: leave it out"
+        )
     from commcheck import api
     from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
@@ -162,6 +178,25 @@ def joins(environ: Mapping[str, str]) -> bool:
     from commcheck.engines.detecting import completed
 
     return "RANK" in environ or "WORLD_SIZE" in environ or completed(environ)[1] is not None
+
+
+def _held(args: argparse.Namespace) -> Allocation | None:
+    """The engine that is to start the ranks: the one that --on names, or whose allocation this process has. Raises
+    UsageError."""
+    if args.local:
+        return None
+    from commcheck.engines.detecting import engines, held
+
+    found = held(os.environ)
+    if args.on is None or (found is not None and found.engine == args.on):
+        return found
+    engine = next((e for e in engines() if e.name == args.on and e.asked is not None), None)
+    if engine is None or engine.asked is None:
+        known = ", ".join(e.name for e in engines() if e.asked is not None)
+        raise UsageError(
+            f"--on {args.on}: without an allocation of it, only {known} can be asked for hosts (see commcheck plan)"
+        )
+    return engine.asked
 
 
 def _check(args: argparse.Namespace) -> None:

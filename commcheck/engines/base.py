@@ -71,7 +71,8 @@ class Launch(Value, frozen=True):
 
 class Engine(Value, frozen=True):
     """A launcher. `within`: engines that may have started it; it then speaks for the process. `render`: None for those that
-    are only recognised. `run`: the variables that together name one launch. `holds`: what this process may start ranks in."""
+    are only recognised. `run`: the variables that together name one launch. `holds`: what this process may start ranks in; `asked`: the
+    same for one that needs to be asked for, since no variable tells."""
 
     name: str
     detect: Callable[[Environ], Member | None]
@@ -79,6 +80,7 @@ class Engine(Value, frozen=True):
     within: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     holds: Callable[[Environ], Allocation | None] | None = None
+    asked: Allocation | None = None
 
 
 def number(environ: Environ, *names: str) -> int | None:

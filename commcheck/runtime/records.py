@@ -105,6 +105,10 @@ class Collector:
         """Whether there was any record."""
         return bool(self._totals)
 
+    def ranks(self, run: str) -> int:
+        """How many ranks of a run have said something so far."""
+        return len({rank for _, of, rank, _ in self._totals if of == run})
+
     def messages(self) -> tuple[Message, ...]:
         """The messages of which all lines have come, in the order of their first ones."""
         return tuple(one for one in self._read() if isinstance(one, Message))

@@ -1,41 +1,21 @@
-"""A preflight under real launchers between virtual hosts: Slurm's srun on four hosts, Open MPI's mpirun.
-
-The hosts have two networks: Slurm's own, and the one that the job is told to use, where the faults are made.
-"""
+"""A preflight under a real Slurm between virtual hosts: joined by srun, and driven from a batch script."""
 
 import json
 import os
-import shutil
 import subprocess
-import sys
-from contextlib import ExitStack
 
 import pytest
 import slurm
-from faulty import made
+from job import COMMCHECK, TOPOLOGY, assert_found, assert_healthy, every_fault, judged, struck
 
 from commcheck.lab.lab import Lab
-from commcheck.model.topology import Network, Topology
 
 torch = pytest.importorskip("torch")
 
-DATA = "10.88.0."
-TOPOLOGY = Topology(hosts=4, networks=(Network(), Network(interface="eth1", subnet=f"{DATA}0/24")))
-JOB = {"GLOO_SOCKET_IFNAME": "eth1", "MASTER_ADDR": f"{DATA}10", "MASTER_PORT": "29500"}
-COMMCHECK = (sys.executable, "-m", "commcheck")
-FAULTS = (
-    # fault, its parameters, further settings -> cause, ranks
-    ("drop", {"hosts": [0], "ports": "29500"}, {}, "port-dropped", {0}),
-    ("reject", {"hosts": [0], "ports": "29500"}, {}, "port-refused", {0}),
-    ("link-down", {"hosts": [3], "interface": "eth1"}, {}, "interface-down", {3}),
-    ("route-missing", {"hosts": [2], "destination": f"{DATA}0/24"}, {}, "route-missing", {2}),
-    ("mtu", {"hosts": [1], "interface": "eth1", "mtu": 1200}, {}, "mtu-mismatch", {1}),
-    ("unresolvable", {"hosts": [2], "name": "h0"}, {"MASTER_ADDR": "h0"}, "host-unresolvable", {2}),
-    (None, {}, {"GLOO_SOCKET_IFNAME": "nope0"}, "interface-missing", {0, 1, 2, 3}),
-    (None, {}, {"MASTER_ADDR": f"{DATA}99"}, "wrong-master-host", {0, 1, 2, 3}),
-    (None, {}, {"MASTER_PORT": "70000"}, "port-out-of-range", {0, 1, 2, 3}),
-    (None, {}, {"inject": "2:stop@verify"}, "rank-stopped", {2}),
-)
+SRUN = ("srun", "-N4", "-n4", "--kill-on-bad-exit=0", "--export=ALL")
+PREFLIGHT = (*COMMCHECK, "preflight", "--quiet", "--backend", "gloo")
+SHORT = ("--join-deadline", "20")
+HERE = {"PYTHONPATH": os.getcwd()}
 
 
 @pytest.fixture(scope="module")
@@ -46,67 +26,101 @@ def cluster(tmp_path_factory):
         yield started
 
 
-def preflight(cluster, directory, *options, **environment):
-    """srun on all hosts, then the ranks' reports merged: srun's exit code, and the report."""
-    shape = ("-N4", "-n4", "--kill-on-bad-exit=0", "--export=ALL")
-    words = (*COMMCHECK, "preflight", "--quiet", "--report-dir", str(directory), "--backend", "gloo", *options)
-    done = cluster.run("srun", *shape, *words, PYTHONPATH=os.getcwd(), **environment)
-    merged = subprocess.run(
-        [*COMMCHECK, "diagnose", "--format", "json", str(directory)], capture_output=True, text=True, timeout=60
-    )
-    assert merged.stdout, (done.stderr, merged.stderr)
-    return done, json.loads(merged.stdout)
-
-
 def test_srun_alone_is_enough_to_join(cluster, tmp_path):
     """No RANK, no MASTER_ADDR: Slurm's own variables say who each rank is and where the first one runs."""
-    done, report = preflight(cluster, tmp_path)
+    done = cluster.run(*SRUN, *PREFLIGHT, "--report-dir", str(tmp_path), **HERE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "slurm says which rank this is" in " ".join(done.stdout.split())
-    assert report["verdict"] == "healthy", report
-    assert sorted(p["host"] for p in report["world"]["placed"]) == ["h0", "h1", "h2", "h3"]
-
-
-FEW = {"port-dropped", "mtu-mismatch", "interface-missing", "rank-stopped"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "given", "settings", "cause", "ranks"),
-    [pytest.param(*f, id=f[3], marks=[] if f[3] in FEW else [pytest.mark.whole]) for f in FAULTS],
-)
-def test_a_fault_is_named_through_srun(cluster, tmp_path, kind, given, settings, cause, ranks):
-    settings = dict(settings)
-    inject = ("--inject", settings.pop("inject")) if "inject" in settings else ()
-    with ExitStack() as stack:
-        if kind is not None:
-            stack.enter_context(made(cluster.lab, kind, **given))
-        done, report = preflight(cluster, tmp_path, "--join-deadline", "20", *inject, **{**JOB, **settings})
-    first = report["diagnoses"][0]
-    assert done.returncode == 1
-    assert (report["verdict"], first["cause"], set(first["ranks"])) == ("unhealthy", cause, ranks)
-
-
-# --- mpirun ----------------------------------------------------------------------------------------------------
-
-
-def mpirun(directory, *options):
-    shape = ("--allow-run-as-root", "--oversubscribe", "-np", "2")
-    words = (*COMMCHECK, "preflight", "--report-dir", str(directory), "--backend", "gloo", "--format", "json", *options)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMPI_")}
-    environment["RES_OPTIONS"] = "timeout:1 attempts:1"
-    return subprocess.run(["mpirun", *shape, *words], env=environment, capture_output=True, text=True, timeout=90)
-
-
-@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun on PATH (Debian: openmpi-bin)")
-@pytest.mark.parametrize(
-    ("options", "code", "cause"), [((), 0, None), (("--inject", "1:kill@verify"), 1, "rank-killed")]
-)
-def test_mpirun_alone_is_enough_to_join_on_one_host(tmp_path, options, code, cause):
-    done = mpirun(tmp_path, *options)
     merged = subprocess.run(
         [*COMMCHECK, "diagnose", "--format", "json", str(tmp_path)], capture_output=True, text=True, timeout=60
     )
-    report = json.loads(merged.stdout)
-    assert merged.returncode == code, done.stderr
-    assert [d["cause"] for d in report["diagnoses"][:1]] == ([] if cause is None else [cause])
-    assert report["world"]["size"] == 2
+    assert_healthy(json.loads(merged.stdout))
+
+
+@every_fault("interface-missing")
+def test_a_fault_is_named_through_srun(cluster, tmp_path, cause):
+    with struck(cluster.lab, cause) as (settings, inject):
+        done = cluster.run(*SRUN, *PREFLIGHT, *SHORT, "--report-dir", str(tmp_path), *inject, **HERE, **settings)
+    assert done.returncode == 1
+    merged = subprocess.run(
+        [*COMMCHECK, "diagnose", "--format", "json", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert_found(json.loads(merged.stdout), cause)
+
+
+@pytest.mark.parametrize("label", [pytest.param((), marks=pytest.mark.whole, id="plain"), ("--label",)])
+def test_no_shared_directory_is_needed(cluster, label):
+    done = cluster.run(*SRUN, *label, *PREFLIGHT, "--report-to", "stdout", **HERE)
+    code, report = judged(done.stdout)
+    assert (done.returncode, code) == (0, 0)
+    assert_healthy(report)
+    people = [line for line in done.stdout.splitlines() if "@commcheck1;" not in line]
+    assert len(people) == 4
+    assert all("healthy: 4 ranks, gloo" in line for line in people)
+
+
+@every_fault("port-dropped")
+def test_a_fault_is_named_from_what_srun_passes_on(cluster, cause):
+    with struck(cluster.lab, cause) as (settings, inject):
+        done = cluster.run(*SRUN, "--label", *PREFLIGHT, *SHORT, "--report-to", "stdout", *inject, **HERE, **settings)
+    code, report = judged(done.stdout)
+    assert (done.returncode, code) == (1, 1)
+    assert_found(report, cause)
+
+
+def test_a_host_that_says_nothing_is_missing(cluster):
+    """The task of h2 never comes to commcheck, and the others' records say the rest."""
+    words = " ".join((*PREFLIGHT, *SHORT[:1], "4", "--report-to", "stdout"))
+    done = cluster.run(*SRUN, "bash", "-c", f'[ "$SLURM_PROCID" = 2 ] || exec {words}', **HERE)
+    code, report = judged(done.stdout)
+    first = report["diagnoses"][0]
+    assert (code, first["cause"], first["ranks"]) == (1, "rank-missing", [2])
+
+
+# --- driven ----------------------------------------------------------------------------------------------------
+
+
+def driven(cluster, *options, **environment):
+    """A preflight in the shell that salloc gives, where it starts the ranks itself."""
+    done = cluster.run("salloc", "-N4", *PREFLIGHT, "--format", "json", *options, **HERE, **environment)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_in_an_allocation_it_starts_the_ranks_itself(cluster):
+    code, report = driven(cluster, "--world-size", "8")
+    assert code == 0
+    assert_healthy(report, size=8)
+    assert "slurm started the ranks: srun --nodes=4 --ntasks-per-node=2" in report["notes"][0]
+    assert report["command"][:2] == ["commcheck", "preflight"]
+
+
+@every_fault("rank-stopped")
+def test_a_fault_is_named_in_an_allocation(cluster, cause):
+    with struck(cluster.lab, cause) as (settings, inject):
+        code, report = driven(cluster, *SHORT, *inject, **settings)
+    assert code == 1
+    assert_found(report, cause)
+
+
+@pytest.mark.whole
+def test_in_a_batch_script_its_exit_code_is_the_job_s(cluster, tmp_path):
+    script, output = tmp_path / "job.sh", tmp_path / "job.log"
+    script.write_text("#!/bin/bash\nexec " + " ".join(PREFLIGHT) + "\n")
+    shape = ("-N4", "--wait", f"--output={output}", f"--chdir={tmp_path}")
+    done = cluster.run("sbatch", *shape, str(script), **HERE, GLOO_SOCKET_IFNAME="nope0")
+    assert done.returncode == 1, output.read_text()
+    assert output.read_text().startswith("UNHEALTHY  4 ranks, gloo: interface-missing on ranks 0-3")
+
+
+def test_what_srun_refuses_is_its_failure(cluster):
+    code, report = driven(cluster, SLURM_DISTRIBUTION="nonsense")
+    assert (code, report["diagnoses"][0]["cause"]) == (1, "launcher-failure")
+
+
+def test_an_engine_that_starts_nothing_is_not_waited_for_and_no_verdict(cluster):
+    """srun waits without an end for hosts that there are none of."""
+    options = ("--join-deadline", "2")
+    done = cluster.run("salloc", "-N4", *PREFLIGHT, *options, **HERE, SLURM_CONSTRAINT="nowhere")
+    assert done.returncode == 3
+    assert "srun was ended, since nothing came in time" in done.stderr
