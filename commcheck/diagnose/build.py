@@ -45,7 +45,7 @@ def report(
         next=judgement.next,
         replay=replay,
         seconds=round(seconds, 3),
-        notes=notes,
+        notes=(*notes, *_account(case)),
         first=first,
         timeline=moments,
     )
@@ -59,6 +59,15 @@ def _when(case: Case, diagnoses: tuple[Diagnosis, ...]) -> tuple[tuple[Moment, .
 
     moments = timeline(case, diagnoses)
     return moments, first_rank(moments)
+
+
+def _account(case: Case) -> tuple[str, ...]:
+    """What NCCL has told of itself in a log, for the report's reader. Not loaded for a case without lines."""
+    if case.origin is not Origin.LOG or not case.lines:
+        return ()
+    from commcheck.diagnose.nccl_sides import account
+
+    return account(case.lines)
 
 
 def versions(case: Case) -> dict[str, str]:
