@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from commcheck.model.base import Value
+from commcheck.model.nccl import NcclFacts
 from commcheck.model.phase import Phase, PhaseStatus
 
 
@@ -109,6 +110,7 @@ class HostFacts(Value, frozen=True):
     memory_bytes: int | None = None
     versions: dict[str, str] = {}  # python, torch, kernel, commcheck, ...
     backends: tuple[str, ...] = ()  # those that the installed torch offers, where a rank could say
+    nccl: NcclFacts | None = None  # what libnccl says of the job's settings, where the job may use it
     not_read: tuple[str, ...] = ()  # facts that could not be read, each with its reason
 
 

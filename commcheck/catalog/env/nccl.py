@@ -7,7 +7,7 @@ of NCCL_CONF_FILE or ~/.nccl.conf and of /etc/nccl.conf, when it is first used, 
 The names that are in NCCL's source alone are in `nccl_internal`.
 """
 
-from commcheck.catalog.env.nccl_internal import INTERNAL
+from commcheck.catalog.env.nccl_internal import INTERNAL, unlisted
 from commcheck.catalog.env.row import EnvVar, Kind, Owner, ReadAt
 
 _G = Owner("nccl", "NCCL user guide, Environment Variables")
@@ -66,7 +66,7 @@ _DOCUMENTED: tuple[EnvVar, ...] = (
     _G.row("NCCL_CONF_FILE", _PATH, "", "A file of NCCL settings in place of ~/.nccl.conf; ~ is not expanded.", _I,
            since="2.23"),
     _G.row("NCCL_DEBUG", _ENUM, "", "How much NCCL writes; INFO shows the chosen interfaces and transports.", _I,
-           choices=("VERSION", "WARN", "INFO", "ABORT", "TRACE")),
+           choices=("VERSION", "WARN", "ATTN", "INFO", "ABORT", "TRACE")),
     _G.row("NCCL_DEBUG_FILE", _PATH, "", "Where NCCL writes; %h is the host, %p the process. ~ is not expanded.", _I,
            since="2.2.12"),
     _G.row("NCCL_DEBUG_SUBSYS", _ENUM, "INIT,BOOTSTRAP,ENV", "Which parts NCCL_DEBUG=INFO covers.", _I,
@@ -74,7 +74,7 @@ _DOCUMENTED: tuple[EnvVar, ...] = (
     _G.row("NCCL_DEBUG_TIMESTAMP_FORMAT", _TEXT, "[%F %T] ", "strftime format of the times in NCCL's output.", _I,
            since="2.26"),
     _G.row("NCCL_DEBUG_TIMESTAMP_LEVELS", _ENUM, "WARN", "Which lines get a time.", _I,
-           choices=("VERSION", "WARN", "INFO", "ABORT", "TRACE", "ALL"), several=True, since="2.26"),
+           choices=("VERSION", "WARN", "ATTN", "INFO", "ABORT", "TRACE", "ALL"), several=True, since="2.26"),
     _G.row("NCCL_COLLNET_ENABLE", _FLAG, "0", "Use the CollNet plug-in.", _I, since="2.6"),
     _G.row("NCCL_COLLNET_NODE_THRESHOLD", _INT, "2", "From how many hosts on CollNet is used.", _I, low=0,
            since="2.9.9"),
@@ -185,5 +185,5 @@ _DOCUMENTED: tuple[EnvVar, ...] = (
 )
 # fmt: on
 
-ROWS: tuple[EnvVar, ...] = _DOCUMENTED + INTERNAL
+ROWS: tuple[EnvVar, ...] = _DOCUMENTED + INTERNAL + unlisted({row.name for row in _DOCUMENTED + INTERNAL})
 """The documented variables, then the internal ones."""

@@ -4,6 +4,9 @@ They are here so that a name which NCCL does read is not called a misspelling. A
 its default where that is a plain number; the others are text.
 """
 
+from collections.abc import Set as AbstractSet
+
+from commcheck.catalog.env import nccl_versions
 from commcheck.catalog.env.row import EnvVar, Kind, Owner, ReadAt
 
 _SOURCE = Owner("nccl", "NCCL 2.30, source only")
@@ -44,12 +47,26 @@ WARN_ENABLE_DEBUG_INFO WIN_STRIDE=-1 WORK_ARGS_BYTES= WORK_FIFO_BYTES=
 """
 
 
+_MEANING = "Internal to NCCL and not documented; it may change or go with any version."
+
+
 def _row(word: str) -> EnvVar:
     name, is_number, default = word.partition("=")
     kind = Kind.INTEGER if is_number else Kind.TEXT
-    meaning = "Internal to NCCL and not documented; it may change or go with any version."
-    return _SOURCE.row(f"NCCL_{name}", kind, default, meaning, ReadAt.INIT)
+    return _SOURCE.row(f"NCCL_{name}", kind, default, _MEANING, ReadAt.INIT)
 
 
 INTERNAL: tuple[EnvVar, ...] = tuple(map(_row, _NAMES.split()))
 """One row per name, sorted."""
+
+
+def unlisted(listed: AbstractSet[str]) -> tuple[EnvVar, ...]:
+    """Rows for what only the table of versions has: names of older or newer versions, of which nothing else is known."""
+    source = Owner("nccl", "NCCL's sources and libraries, 2.10 to 2.32")
+    rows = []
+    for name, first in sorted(nccl_versions.since().items()):
+        if name not in listed:
+            last = nccl_versions.last(name)
+            since, until = f"2.{first}", f"2.{last}" if last else ""
+            rows.append(source.row(name, Kind.TEXT, "", _MEANING, ReadAt.INIT, since=since, until=until))
+    return tuple(rows)
