@@ -8,6 +8,7 @@ Ctrl-C ends the reading, and the report is of what was read until then (exit cod
 """
 
 import argparse
+import gc
 import os
 import time
 
@@ -78,7 +79,9 @@ def _read(paths: "list[str]", *, quiet: bool) -> "Read":
 
         from commcheck.runtime.reports import load_case
 
-        return Read(load_case(Path(reports[0])))
+        case = load_case(Path(reports[0]))
+        gc.freeze()  # the reports of thousands of ranks stay to the end: looking through them for garbage is a sixth of the time
+        return Read(case)
     from commcheck.cli.dumps import take, with_logs
     from commcheck.cli.progress import Progress
 

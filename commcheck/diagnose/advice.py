@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import Network, addresses, networks, rank_zero, several_hosts, started
+from commcheck.model.base import remembered
 from commcheck.model.case import Case, Origin, RankRecord
 
 FREE_PORTS = (29500, 29400, 23456, 29600, 29700)
 """Ports to offer for the store: torch's and torchrun's defaults first, all outside the usual ephemeral range."""
 
 
+@remembered
 def common_networks(case: Case) -> list[Network]:
     """Networks in which every host of the world has an address on a working interface, none of them the same address."""
     facts = [case.host(h) for h in dict.fromkeys(r.host for r in started(case))]

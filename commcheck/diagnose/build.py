@@ -62,7 +62,12 @@ def _when(case: Case, diagnoses: tuple[Diagnosis, ...]) -> tuple[tuple[Moment, .
 
 
 def _account(case: Case) -> tuple[str, ...]:
-    """What NCCL has told of itself in a log, for the report's reader. Not loaded for a case without lines."""
+    """For the report's reader: what NCCL has told of itself in a log, or which way it will probably take from this host.
+    Not loaded for a case that has neither."""
+    if case.origin is Origin.STATIC and any(host.fabric for host in case.hosts):
+        from commcheck.diagnose.fabric_ways import account as ways
+
+        return ways(case)
     if case.origin is not Origin.LOG or not case.lines:
         return ()
     from commcheck.diagnose.nccl_sides import account
@@ -117,7 +122,8 @@ def world(case: Case) -> WorldReport | None:
 def _distinct(case: Case) -> int:
     """Processes that the ranks met; hosts number theirs independently, so that a pid counts per host."""
     hosts = {r.name: r.host for r in case.ranks}
-    return len({(hosts.get(rank, ""), pid) for r in case.ranks for rank, pid in r.members})
+    met = {id(r.members): r.members for r in case.ranks}  # ranks of a large world share one list
+    return len({(hosts.get(rank, ""), pid) for members in met.values() for rank, pid in members})
 
 
 def _connections(rank: RankRecord, port: int | None) -> list[Connection]:

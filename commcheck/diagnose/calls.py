@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from commcheck.diagnose.view import died, evidence, names, said, started, symptom_in
-from commcheck.model.base import Value, ranks_text, sentence
+from commcheck.model.base import Value, ranks_text, remembered, sentence
 from commcheck.model.case import Case, Collective, RankRecord, call_signature
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import Phase
@@ -34,6 +34,7 @@ class Difference(Value, frozen=True):
     innocent: tuple[RankRecord, ...]
 
 
+@remembered
 def difference(case: Case) -> Difference | None:
     """Compare all ranks that came to their collectives."""
     ranks = tuple(r for r in started(case) if r.collectives)

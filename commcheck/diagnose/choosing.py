@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.view import evidence, named_interface, names, networks, said, several_hosts, started
-from commcheck.model.base import Value, ranks_text
+from commcheck.model.base import Value, remembered, ranks_text
 from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom
@@ -30,6 +30,7 @@ def choices(case: Case) -> tuple[Choice, ...]:
     return tuple(found)
 
 
+@remembered
 def unnamed(case: Case) -> tuple[Choice, ...]:
     """For ranks that name none: the first real interface of a host that has no usable network at all, in a world of
     several hosts. `name` is the interface's."""

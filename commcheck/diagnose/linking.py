@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commcheck.diagnose.view import data_probes, died, gone, in_phase, published
-from commcheck.model.base import Value
+from commcheck.model.base import Value, remembered
 from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Link
 from commcheck.model.phase import PHASES, Phase
@@ -16,6 +16,7 @@ UNSETTLED = 0.7
 others find out may move the blame; enough to be told when the watch ends without having heard of them."""
 
 
+@remembered
 def outstanding(case: Case) -> tuple[Direction, ...]:
     """The directions that somebody has set out to try, and of which nothing is known yet."""
     tries = {r.name: frozenset(r.tries) for r in case.ranks if r.tries}
@@ -30,6 +31,7 @@ def outstanding(case: Case) -> tuple[Direction, ...]:
     return tuple(found)
 
 
+@remembered
 def silent(case: Case) -> tuple[int, ...]:
     """Ranks that have yet to say which address they offer, while others have said it."""
     early = PHASES[: PHASES.index(Phase.PROBE) + 1]

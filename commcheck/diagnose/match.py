@@ -26,7 +26,7 @@ DECIDED = 0.75
 """Confidence from which a root diagnosis ends the watch: waiting longer would not change it."""
 WORDS_ALONE = 0.6
 """Confidence that the words of a world's ranks give at most, where its structured evidence could give more."""
-_STATIC = ("environment", "interfaces", "limits")
+_STATIC = ("environment", "fabric", "interfaces", "limits")
 _STAGES = tuple(Stage)
 
 
@@ -261,9 +261,10 @@ def proven(case: Case) -> bool:
         return False
     if case.origin is Origin.WORLD and len(case.ranks) != case.world.size:
         return False
+    met = {id(r.members): r.members for r in case.ranks}  # ranks of a large world share one list
     return all(
-        len(set(r.members)) == case.world.size and len({rank for rank, _ in r.members}) == case.world.size
-        for r in case.ranks
+        len(set(members)) == case.world.size and len({rank for rank, _ in members}) == case.world.size
+        for members in met.values()
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from commcheck.model.base import remembered
 from commcheck.model.case import Case, Ended, HostFacts, Interface, Listener, Outcome, Probe, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind
 from commcheck.model.phase import STAGE_OF, Phase, PhaseStatus
@@ -26,12 +28,14 @@ def evidence(kind: EvidenceKind, text: str, rank: RankRecord | None = None, sour
 # --- ranks ---------------------------------------------------------------------------------------------------------
 
 
+@remembered
 def rank_zero(case: Case) -> RankRecord | None:
     """The process that claims rank 0, which serves the store; None if there is none, or more than one."""
     found = [r for r in case.ranks if r.rank == 0 and r.started != "not-started"]
     return found[0] if len(found) == 1 else None
 
 
+@remembered
 def started(case: Case) -> tuple[RankRecord, ...]:
     """The processes that were really started."""
     return tuple(r for r in case.ranks if r.started != "not-started")
@@ -102,6 +106,7 @@ def is_literal(host: str) -> bool:
     return parse(host) is not None
 
 
+@lru_cache(maxsize=1 << 17)  # many rules ask for the few addresses of each of thousands of hosts
 def parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address without its zone; None for a name."""
     import ipaddress
@@ -151,6 +156,7 @@ def networks(facts: HostFacts | None, *, usable: bool = True) -> dict[Network, t
     return found
 
 
+@remembered
 def several_hosts(case: Case) -> bool:
     """The started ranks are on more than one host."""
     return len({r.host for r in started(case)}) > 1
@@ -185,6 +191,7 @@ def master_probe(rank: RankRecord) -> Probe | None:
     return next((p for p in reversed(rank.probes) if p.kind == "master"), None)
 
 
+@remembered
 def data_probes(case: Case) -> dict[tuple[int, int], Probe]:
     """The worst data probe of each direction (from rank, to rank); peers that died meanwhile prove nothing."""
     dead = {r.name for r in case.ranks if gone(r)}
@@ -196,6 +203,15 @@ def data_probes(case: Case) -> dict[tuple[int, int], Probe]:
             key = (rank.name, p.peer_rank)
             if key not in found or found[key].outcome is Outcome.OK:
                 found[key] = p
+    return found
+
+
+@remembered
+def probes_to(case: Case) -> dict[int, dict[int, Probe]]:
+    """`data_probes` by the rank that is tried, then by the one that tries."""
+    found: dict[int, dict[int, Probe]] = {}
+    for (source, target), probe in data_probes(case).items():
+        found.setdefault(target, {})[source] = probe
     return found
 
 

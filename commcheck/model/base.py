@@ -1,12 +1,32 @@
 """The one base class of commcheck's values, and how numbers of ranks are spoken of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """An immutable value: keyword-only, compared by content, strict about unknown fields when read."""
+
+
+def remembered(function: Callable[[T], R]) -> Callable[[T], R]:
+    """A pure function of one immutable value that many ask of the same one, rank by rank: its last answer is kept, for
+    that very object. What it returns must not be changed by anybody."""
+    last: tuple[T, R] | None = None
+
+    def ask(value: T) -> R:
+        nonlocal last
+        kept = last
+        if kept is None or kept[0] is not value:
+            last = kept = (value, function(value))
+        return kept[1]
+
+    ask.__doc__ = function.__doc__
+    return ask
 
 
 def spans(numbers: Iterable[int]) -> str:

@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from commcheck.model.base import Value
+from commcheck.model.base import Value, remembered
+from commcheck.model.fabric import Fabric
 from commcheck.model.nccl import NcclFacts
 from commcheck.model.phase import Phase, PhaseStatus
 
@@ -111,6 +112,7 @@ class HostFacts(Value, frozen=True):
     versions: dict[str, str] = {}  # python, torch, kernel, commcheck, ...
     backends: tuple[str, ...] = ()  # those that the installed torch offers, where a rank could say
     nccl: NcclFacts | None = None  # what libnccl says of the job's settings, where the job may use it
+    fabric: Fabric | None = None  # RDMA cards and GPUs; None: neither, or not looked at
     not_read: tuple[str, ...] = ()  # facts that could not be read, each with its reason
 
 
@@ -373,4 +375,9 @@ class Case(Value, frozen=True):
 
     def host(self, name: str) -> HostFacts | None:
         """The facts of one host."""
-        return next((h for h in self.hosts if h.host == name), None)
+        return _by_name(self.hosts).get(name)
+
+
+@remembered
+def _by_name(hosts: tuple[HostFacts, ...]) -> dict[str, HostFacts]:
+    return {h.host: h for h in reversed(hosts)}  # of several with one name, the first

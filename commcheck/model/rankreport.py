@@ -10,7 +10,8 @@ class RankReport(Value, frozen=True):
     """One rank's own view. `done`: the rank has ended its watch; else it was still under way when this was written.
 
     `begun`, `written`: wall-clock seconds when the rank was started and when this was written, only to tell the files of
-    one run from those of an earlier one in the same directory."""
+    one run from those of an earlier one in the same directory. `roll`: stands for `rank.members` in a large world, where rank 0
+    lists them for all; equal for equal members."""
 
     schema: str
     world: World
@@ -22,3 +23,4 @@ class RankReport(Value, frozen=True):
     begun: float
     written: float = 0.0
     not_read: tuple[str, ...] = ()
+    roll: str = ""

@@ -5,6 +5,7 @@ Nothing is gathered over the network under test. Files of an earlier run in the 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import time
@@ -24,6 +25,8 @@ SAME_RUN = 600.0
 short against tomorrow's run in the same directory. What was repeated sooner is told by who had ended when (`current`)."""
 SILENCE = 10.0
 """Seconds without a new file after which a rank that never said that it was done counts as ended: it was killed."""
+ROLL_FROM = 128
+"""Members of a world from which rank 0 alone lists them: a list by each would make the directory grow with their square."""
 _PATTERN = "rank-*.json"
 
 
@@ -56,7 +59,7 @@ class Writer:
 
     def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
         """Write it. A directory that has gone full is said in `failed`, not raised: the verdict must not be lost for it."""
-        report = redact_all(msgspec.to_builtins(self.report(case, done=done, record=record)))
+        report = redact_all(msgspec.to_builtins(_with_roll(self.report(case, done=done, record=record))))
         data = msgspec.json.format(msgspec.json.encode(report), indent=1)
         temporary = self.path.with_suffix(".writing")
         try:
@@ -67,6 +70,28 @@ class Writer:
             self.failed = f"--report-dir {self.directory}: not written: {e.strerror}"
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def roll_of(members: tuple[tuple[int, int], ...]) -> str:
+    """What stands for a list of members."""
+    return hashlib.sha256(msgspec.json.encode(members)).hexdigest()
+
+
+def _with_roll(report: RankReport) -> RankReport:
+    if report.rank.rank == 0 or len(report.rank.members) < ROLL_FROM:
+        return report
+    return replace(report, rank=replace(report.rank, members=()), roll=roll_of(report.rank.members))
+
+
+def _called(reports: tuple[RankReport, ...]) -> tuple[RankReport, ...]:
+    """Reports with their members again, where one of them lists them: all share the one list. Where none does (rank 0 has
+    left no report, or has met others), a rank has no proof of whom it met."""
+    known: dict[str, tuple[tuple[int, int], ...]] = {}
+    for members in {id(r.rank.members): r.rank.members for r in reports if r.rank.members}.values():
+        known.setdefault(roll_of(members), members)
+    return tuple(
+        replace(r, rank=replace(r.rank, members=known[r.roll]), roll="") if r.roll in known else r for r in reports
+    )
 
 
 def check_directory(directory: str) -> Path:
@@ -160,7 +185,7 @@ def load_case(directory: Path) -> Case:
 
 def merged(reports: tuple[RankReport, ...], *, complete: bool) -> Case:
     """One case from several ranks' views. Slots are given by rank, then by host and pid."""
-    ordered = sorted(_told_apart(reports), key=lambda r: (r.rank.name, r.rank.host, r.rank.pid or 0))
+    ordered = sorted(_told_apart(_called(reports)), key=lambda r: (r.rank.name, r.rank.host, r.rank.pid or 0))
     hosts: dict[str, HostFacts] = {}
     for r in ordered:
         hosts.setdefault(r.host.host, r.host)

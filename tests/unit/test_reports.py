@@ -1,13 +1,33 @@
 """Report directories: which files are of one run, and which hosts are one."""
 
+import sys
+
 import pytest
 from msgspec.structs import replace
 
 from commcheck.diagnose.build import report
 from commcheck.diagnose.match import judge
-from commcheck.model.case import Address, Ended, HostFacts, Interface, RankRecord, World
+from commcheck.model.case import (
+    Address,
+    Collective,
+    Ended,
+    Exit,
+    HostFacts,
+    Interface,
+    Outcome,
+    PhaseRecord,
+    Probe,
+    Published,
+    RankError,
+    RankRecord,
+    ValueCheck,
+    World,
+)
+from commcheck.model.diagnosis import Verdict
+from commcheck.model.phase import PHASES, PhaseStatus
 from commcheck.model.rankreport import RANK_SCHEMA, RankReport
-from commcheck.runtime.reports import SILENCE, Writer, current, merged, read_all
+from commcheck.report.redact import clean
+from commcheck.runtime.reports import ROLL_FROM, SILENCE, Writer, current, load_case, merged, read_all, roll_of
 
 
 def left(rank, begun, ended, *, done=True, identity="", address=""):
@@ -103,3 +123,127 @@ def test_a_writer_leaves_what_is_read_again(tmp_path):
     (found,), old = read_all(tmp_path / "new")
     assert (found.rank, found.done, old) == (case.ranks[0], True, 0)
     assert found.written >= found.begun
+
+
+# --- many ranks ------------------------------------------------------------------------------------------------
+
+
+def world_of(size, *, killed=None):
+    """What the ranks of a world left, each on a host of its own, each having tried its neighbours."""
+    members = tuple((rank, 1000 + rank) for rank in range(size))
+    phases = tuple(
+        PhaseRecord(phase=phase, status=PhaseStatus.OK, begin=float(n), seconds=0.1) for n, phase in enumerate(PHASES)
+    )
+    made = []
+    for rank in range(size):
+        address = f"10.64.{rank >> 8}.{rank & 255}"
+        near = [peer for peer in (rank - 1, rank + 1) if 0 <= peer < size]
+        record = RankRecord(
+            slot=0,
+            rank=rank,
+            world_size=size,
+            host=f"n{rank}",
+            started="warm",
+            pid=1000 + rank,
+            environment={
+                "MASTER_ADDR": "10.64.0.0",
+                "MASTER_PORT": "29500",
+                "RANK": str(rank),
+                "WORLD_SIZE": str(size),
+            },
+            backend="gloo",
+            phases=phases[:5] if killed is not None else phases,
+            exit=Exit(signal=9) if rank == killed else Exit(code=1 if killed is not None else 0),
+            error=None
+            if killed in (None, rank)
+            else RankError(phase=phases[4].phase, kind="RuntimeError", message="Connection closed by peer"),
+            published=(Published(rank=rank, address=address, port=4000),),
+            tries=tuple(near),
+            probes=tuple(
+                Probe(kind="data", target=f"10.64.{p >> 8}.{p & 255}", port=4000, outcome=Outcome.OK, peer_rank=p)
+                for p in near
+            ),
+            collectives=(
+                Collective(index=0, op="all_reduce", shape=(4,), dtype="float32", reduce_op="sum", done=killed is None),
+            ),
+            checks=() if killed is not None else (ValueCheck(op="all_reduce", dtype="float32", size=4, ok=True),),
+            members=members,
+        )
+        lo = Interface(name="lo", up=True, carrier=True, loopback=True, mtu=65536)
+        own = Address(family="ipv4", address=address, prefix=10)
+        eth = Interface(
+            name="eth0", up=True, carrier=True, loopback=False, mtu=1500, mac=f"02:{rank}", addresses=(own,)
+        )
+        made.append(
+            RankReport(
+                schema=RANK_SCHEMA,
+                world=World(size=size, backend="gloo", master_addr="10.64.0.0", master_port=29500),
+                host=HostFacts(host=f"n{rank}", hostname=f"n{rank}", identity=f"i{rank}", interfaces=(lo, eth)),
+                rank=record,
+                done=True,
+                ended=Ended.FINISHED if killed is None else Ended.FAILED,
+                seconds=5.0,
+                begun=100.0,
+                written=105.0,
+            )
+        )
+    return tuple(made)
+
+
+def steps(size, killed):
+    """How many lines of ours run, at most a loop's worth each, to judge and report on so many ranks."""
+    reports = world_of(size, killed=killed)
+    count = 0
+
+    def line(frame, event, argument):
+        nonlocal count
+        count += event == "line"
+        return line
+
+    def call(frame, event, argument):
+        return line if "commcheck" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        case = merged(reports, complete=True)
+        clean(report(case, judge(case), command=("commcheck",), seconds=0.1))
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="something else traces this process")
+@pytest.mark.parametrize("killed", [None, 2])
+def test_work_grows_as_the_ranks_do(killed):
+    steps(8, killed)  # rules are imported
+    few, many = steps(128, killed), steps(512, killed)
+    assert many < 4.4 * few, (few, many)
+
+
+def test_a_large_world_s_members_are_listed_by_rank_zero_alone(tmp_path):
+    reports = world_of(ROLL_FROM)
+    for one in reports:
+        writer = Writer(str(tmp_path), one.rank.rank)
+        writer.write(case_of(one), done=True)
+    left_there = {p.name: len(p.read_bytes()) for p in tmp_path.glob("rank-*.json")}
+    assert max(left_there.values()) > ROLL_FROM * 10 + min(left_there.values())
+    found = load_case(tmp_path)
+    assert {r.members for r in found.ranks} == {reports[0].rank.members}
+    assert judge(found).verdict is Verdict.HEALTHY
+
+
+def test_without_rank_zero_s_list_nothing_is_proven():
+    listed, *others = world_of(ROLL_FROM)
+    met = roll_of(listed.rank.members)
+    called = [replace(one, rank=replace(one.rank, members=()), roll=met) for one in others]
+    other = replace(listed, rank=replace(listed.rank, members=listed.rank.members[:-1]))
+    assert judge(merged((listed, *called), complete=True)).verdict is Verdict.HEALTHY
+    assert judge(merged((other, *called), complete=True)).verdict is not Verdict.HEALTHY
+    assert judge(merged(tuple(called), complete=True)).verdict is not Verdict.HEALTHY
+
+
+def case_of(one):
+    """The case that a rank would write."""
+    case = merged((one,), complete=True)
+    return replace(case, ranks=(one.rank,))

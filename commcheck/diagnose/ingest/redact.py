@@ -6,6 +6,7 @@ everything around it, because the line is evidence.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from commcheck.diagnose.lazy import Lazy
@@ -172,14 +173,28 @@ def redact_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
 def redact_all(value: Any) -> Any:
     """Builtin containers without the secrets of all their texts; a mapping's names count as those of its values."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(value) if len(value) > _SHORT else _short(value)
     if isinstance(value, dict):
-        return {name: redact_all(_of(name, item)) for name, item in value.items()}
+        return {
+            name: redact_all(_of(name, item) if isinstance(item, str) else item) if isinstance(item, _HOLD) else item
+            for name, item in value.items()
+        }
     if isinstance(value, tuple):
         return tuple(map(redact_all, value))
     return list(map(redact_all, value)) if isinstance(value, list) else value
 
 
+_HOLD = (str, dict, tuple, list)
+_SHORT = 64
+"""Characters of a text that may come again and again in a report of many ranks: names of phases, hosts, interfaces."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _short(text: str) -> str:
+    return redact(text)
+
+
+@lru_cache(maxsize=1 << 14)
 def _of(name: Any, item: Any) -> Any:
     """The value of an environment variable or setting, whose name tells that it is secret."""
     if not isinstance(name, str) or not isinstance(item, str) or "\n" in item:

@@ -20,6 +20,7 @@ Decide which setting is meant and unset the other.
 """
 
 from collections.abc import Iterator
+from functools import cache
 
 from commcheck.catalog.env import known
 from commcheck.diagnose.rules.environment.settings import (
@@ -117,15 +118,20 @@ def _agent_store(who: Seen) -> Iterator[Conflict]:
         yield names, title, 0.8, fix, Symptom.SETUP_HANG_TIMEOUT
 
 
+@cache
+def _renames() -> tuple[tuple[str, str], ...]:
+    return tuple((old, row.instead) for old, row in known().items() if row.instead)
+
+
 def _renamed(who: Seen) -> Iterator[Conflict]:
-    for old, row in known().items():
-        if not row.instead or old not in who.environment or row.instead not in who.environment:
+    for old, new in _renames():
+        if old not in who.environment or new not in who.environment:
             continue
-        before, now = who.environment[old], who.environment[row.instead]
+        before, now = who.environment[old], who.environment[new]
         if before != now:
-            title = f"{old}={before} and {row.instead}={now} are the same setting; the latter counts"
+            title = f"{old}={before} and {new}={now} are the same setting; the latter counts"
             fix = _fix(who, f"unset {old}", unset=(old,))
-            yield (old, row.instead), title, 0.4, fix, Symptom.SETUP_FAILURE
+            yield (old, new), title, 0.4, fix, Symptom.SETUP_FAILURE
 
 
 def _nccl(who: Seen) -> Iterator[Conflict]:

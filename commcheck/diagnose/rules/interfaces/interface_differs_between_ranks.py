@@ -12,6 +12,8 @@ where the hosts are not in both networks.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from commcheck.diagnose.choosing import mended
 from commcheck.diagnose.view import (
     Network,
@@ -42,11 +44,11 @@ def match(case: Case) -> Match | None:
     if len(set(of.values())) < 2:
         return None
     zero = rank_zero(case)
-    counted = list(of.values())
+    counted = Counter(of.values())
     right = (
         of[zero.slot]
-        if zero is not None and zero.slot in of and counted.count(of[zero.slot]) * 2 >= len(counted)
-        else max(sorted(set(counted), key=str), key=counted.count)
+        if zero is not None and zero.slot in of and counted[of[zero.slot]] * 2 >= len(of)
+        else max(sorted(counted, key=str), key=counted.__getitem__)
     )
     wrong = [r for r in started(case) if r.slot in of and of[r.slot] != right]
     failed = world_failed(case) and any(p.outcome is not Outcome.OK for p in data_probes(case).values())

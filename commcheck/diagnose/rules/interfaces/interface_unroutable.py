@@ -28,6 +28,7 @@ from commcheck.diagnose.view import (
     names,
     networks,
     parse,
+    probes_to,
     published,
     rank_zero,
     several_hosts,
@@ -134,8 +135,10 @@ def _hidden(case: Case, rank: RankRecord) -> bool:
     parsed = parse(published(rank)) if published(rank) else None
     if parsed is None or not parsed.is_private or parsed.is_loopback or parsed.is_link_local:
         return False
+    failed = {a: p for a, p in probes_to(case).get(rank.name, {}).items() if p.outcome is not Outcome.OK}
+    if not failed:
+        return False
     probes = data_probes(case)
-    failed = {a: p for (a, b), p in probes.items() if b == rank.name and p.outcome is not Outcome.OK}
     reached = [b for b in failed if (found := probes.get((rank.name, b))) is not None and found.outcome is Outcome.OK]
     others = [case.host(r.host) for r in started(case) if r.name in failed]
     if not reached or any(parsed in n for h in others for n in networks(h)):
@@ -164,7 +167,7 @@ def _stray(case: Case, rank: RankRecord, shared: list[Network]) -> bool:
     others = [case.host(h) for h in dict.fromkeys(r.host for r in started(case)) if h != rank.host]
     if any(address in addresses(h) for h in others):
         return True
-    failed = any(p.outcome is not Outcome.OK for (_, to), p in data_probes(case).items() if to == rank.name)
+    failed = any(p.outcome is not Outcome.OK for p in probes_to(case).get(rank.name, {}).values())
     alone = not any(parsed in n for h in others for n in networks(h))
     return failed and alone
 

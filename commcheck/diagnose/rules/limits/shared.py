@@ -1,8 +1,10 @@
 """What the rules of this folder share: limits of hosts, and errors that say that a limit was met."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from commcheck.model.base import remembered
 from commcheck.model.case import Case, HostFacts, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind
 
@@ -28,14 +30,21 @@ def of_host(host: HostFacts, text: str) -> Evidence:
 
 def ranks_on(case: Case, host: str) -> int:
     """How many ranks of the case run on a host."""
-    return sum(r.host == host for r in case.ranks)
+    return _counted(case.ranks)[host]
+
+
+@remembered
+def _counted(ranks: tuple[RankRecord, ...]) -> Counter[str]:
+    return Counter(r.host for r in ranks)
 
 
 def said(case: Case, patterns: Iterable[str]) -> Iterator[tuple[RankRecord, Evidence]]:
     """The ranks whose exception or output matches one of the patterns, each with its first such line."""
     if not case.ranks:
         return  # lint: compiling patterns that meet nothing would cost it a millisecond
-    search = re.compile("|".join(f"(?:{p})" for p in patterns), re.IGNORECASE).search
+    either = "|".join(f"(?:{p})" for p in patterns)
+    search = re.compile(either, re.IGNORECASE).search
+    anywhere = re.compile(either, re.IGNORECASE | re.MULTILINE).search
     for rank in case.ranks:
         if rank.finished:
             continue  # it got over it
@@ -43,6 +52,8 @@ def said(case: Case, patterns: Iterable[str]) -> Iterator[tuple[RankRecord, Evid
             text = next((line for line in rank.error.message.splitlines() if search(line)), rank.error.message)
             yield rank, Evidence(kind=EvidenceKind.LOG, text=text[:400], rank=rank.name, source=rank.error.kind)
             continue
+        if not anywhere("\n".join([line.text for line in rank.output])):
+            continue  # of thousands of ranks nearly none says it: one search each
         line = next((line for line in rank.output if search(line.text)), None)
         if line is not None:
             yield (

@@ -24,10 +24,8 @@ def match(case: Case) -> Match | None:
     groups = _groups(found.worked)
     if len(groups) < 2 or not found.failed:
         return None
-    inside = [d for d in found.failed if any(d[0] in g and d[1] in g for g in groups)]
-    tried = set(found.failed) | set(found.worked)
-    across = [(a, b) for g in groups for h in groups if g is not h for a in g for b in h]
-    if inside or any(d not in found.failed for d in across if d in tried):
+    # What works is inside of a group, by what a group is: that the cut is whole needs no look at each pair across it.
+    if any(any(a in g and b in g for g in groups) for a, b in found.failed):
         return None
     ranks = tuple(sorted(r for g in groups for r in g))
     text = " | ".join(", ".join(map(str, sorted(g))) for g in groups)
@@ -52,12 +50,15 @@ def match(case: Case) -> Match | None:
 
 def _groups(worked: tuple[Direction, ...]) -> list[set[int]]:
     """Connected components of at least two ranks."""
-    groups: list[set[int]] = []
+    group_of: dict[int, set[int]] = {}
     for a, b in worked:
-        touching = [g for g in groups if a in g or b in g]
-        merged = {a, b}.union(*touching) if touching else {a, b}
-        groups = [g for g in groups if g not in touching] + [merged]
-    return groups
+        one, other = (group_of.get(rank) or {rank} for rank in (a, b))
+        small, large = sorted((one, other), key=len)
+        if small is not large:
+            large |= small
+            group_of |= dict.fromkeys(small, large)
+        group_of[a] = group_of[b] = large
+    return list({id(group): group for group in group_of.values()}.values())
 
 
 RULE = Rule(
