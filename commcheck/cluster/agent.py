@@ -23,7 +23,7 @@ from commcheck.cluster.responder import Responder
 from commcheck.cluster.values import Answer, Card, Leave, Measured, MeasurePairs, MeetAll, Order, Target
 from commcheck.errors import LaunchError
 from commcheck.probe.facts import host_facts
-from commcheck.runtime.assembly import wait_for
+from commcheck.runtime.folder import wait_for
 
 SILENCE_DEADLINE = 240.0
 """Seconds without an order after which the one who leads is taken for dead: no order takes longer at any host."""
@@ -98,7 +98,7 @@ class Agent:
 
     def _measured(self, own: list[Target], order: MeasurePairs) -> tuple[Measured, ...]:
         def one(target: Target) -> Measured:
-            return measure(target, self._board.rank, seconds=order.seconds, small=order.small)
+            return measure(target, self._board.rank, seconds=order.seconds, small=order.small, both=order.both)
 
         if len(own) == 1:
             return (one(own[0]),)

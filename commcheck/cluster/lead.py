@@ -24,7 +24,7 @@ from commcheck.cluster.values import (
 )
 from commcheck.model.base import Value
 from commcheck.model.cluster import Reach
-from commcheck.runtime.assembly import wait_for
+from commcheck.runtime.folder import wait_for
 
 CARD_DEADLINE = 30.0
 """Seconds for a host that is there to say what it is: the start of an interpreter, on a busy machine."""
@@ -41,6 +41,8 @@ MOST_ROUNDS = 128
 """Rounds in which links are timed. Of more than 129 hosts each then times as many links, evenly spread, not all."""
 LOADED_ROUNDS = 32
 """Rounds in which all pairs talk at once: so many samples of each host."""
+LOADED_TIMES = 2.0
+"""How much longer streams last while all talk, in both directions at once: none is to be alone for most of its time."""
 AGAIN, AGAIN_LOADED = 2, 5
 """How often a link that stands out is measured again, alone; rounds that are repeated with all talking."""
 MOST_AGAIN = 64
@@ -143,7 +145,7 @@ class Lead:
         for number, one in enumerate(timed):
             for wave in waves(one, at_once):
                 self._say(f"round {number + 1} of {len(timed)}: links one by one, {min(at_once, len(one))} at a time")
-                found += self._measured(wave, small=True)
+                found += self._measured(wave, self._options.seconds, small=True)
         return tuple(found)
 
     def _alone(self, links: Sequence[Pair]) -> tuple[Measured, ...]:
@@ -151,22 +153,22 @@ class Lead:
         for a, b in links[:MOST_AGAIN]:
             for _ in range(AGAIN):
                 self._say(f"once more, alone: {self._name(a)} and {self._name(b)}")
-                found += self._measured(((a, b),), small=True)
+                found += self._measured(((a, b),), self._options.seconds, small=True)
         return tuple(found)
 
     def _loaded(self, timed: Sequence[Round], how: str) -> tuple[Measured, ...]:
         found: list[Measured] = []
         for number, one in enumerate(timed):
             self._say(f"round {number + 1} of {len(timed)}: {how}")
-            found += self._measured(one, small=False)
+            found += self._measured(one, LOADED_TIMES * self._options.seconds, small=False)
         return tuple(found)
 
-    def _measured(self, pairs: Round, *, small: bool) -> tuple[Measured, ...]:
+    def _measured(self, pairs: Round, seconds: float, *, small: bool) -> tuple[Measured, ...]:
         left = tuple(p for p in pairs if not set(p) & self._gone.keys())
         if not left:
             return ()
-        order = MeasurePairs(pairs=left, seconds=self._options.seconds, small=small)
-        answers = self._asked(order, {a for a, _ in left}, PAIR_DEADLINE + 2 * self._options.seconds)
+        order = MeasurePairs(pairs=left, seconds=seconds, small=small, both=not small)
+        answers = self._asked(order, {a for a, _ in left}, PAIR_DEADLINE + 2 * seconds)
         return tuple(m for answer in answers.values() for m in answer.measured)
 
     # -- talking

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from commcheck.cluster import wire
@@ -19,7 +20,7 @@ CONNECTS = 7
 """Connections whose times are taken."""
 
 
-def measure(target: Target, own: int, *, seconds: float, small: bool) -> Measured:
+def measure(target: Target, own: int, *, seconds: float, small: bool, both: bool = False) -> Measured:
     """All of it, as far as it comes. Never raises."""
     found = Measured(source=own, target=target.rank)
     port, found = _open_port(target, found)
@@ -31,7 +32,12 @@ def measure(target: Target, own: int, *, seconds: float, small: bool) -> Measure
     try:
         if small:
             values, there, back = _small(target, port)
-        if seconds:
+        if seconds and both:
+            with ThreadPoolExecutor(1) as beside:
+                receiving = beside.submit(_streamed, target, port, wire.STREAM_OUT, seconds)
+                there = _merged(there, _streamed(target, port, wire.STREAM_IN, seconds))
+                back = _merged(back, receiving.result())
+        elif seconds:
             there = _merged(there, _streamed(target, port, wire.STREAM_IN, seconds))
             back = _merged(back, _streamed(target, port, wire.STREAM_OUT, seconds))
     except OSError as error:

@@ -46,6 +46,10 @@ def look(collected: Collected) -> Seen:
     by_pair = {(a, r.rank): r for a, found in collected.reached.items() for r in found}
     names_count = any(r.named for r in by_pair.values())
     letters = {d: letter(r, own_addresses(collected, r.rank) if names_count else None) for d, r in by_pair.items()}
+    for (a, b), one in by_pair.items():
+        # The way back swallows all that is large; here some of it came through before, and then none.
+        if one.large is Reach.DROPPED and letters.get((b, a)) is Reach.SMALL_ONLY:
+            letters[a, b] = Reach.SMALL_ONLY
     return Seen(collected=collected, by_pair=by_pair, letters=letters, names_count=names_count)
 
 

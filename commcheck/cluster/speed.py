@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
-from commcheck.cluster.blame import blame
+from commcheck.cluster.blame import Blamed, blame
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.values import Flow, Measured
 from commcheck.model.base import Value
@@ -114,26 +114,31 @@ def lossy(found: Mapping[Pair, tuple[int, int]]) -> dict[Pair, tuple[int, int]]:
 
 
 def stands_out(measured: Iterable[Measured]) -> tuple[Pair, ...]:
-    """Links to be measured again, alone: of a host that seems bad some, of other links each, as they were measured."""
+    """Links to be measured again, alone: of a host that seems bad some, of other links each, as they were measured. What
+    loses packets beyond doubt is known already."""
     measured = tuple(measured)
     ways = {frozenset((m.source, m.target)): (m.source, m.target) for m in measured}
-    asked: dict[Pair, None] = {}
-    lost = {d for d, (_, n) in losses(measured).items() if n}
+    counts = losses(measured)
+    plain = lossy(counts)
+    known = blame(plain, tuple(counts)) if plain else Blamed(hosts={}, links=())
+    hosts: dict[int, None] = {}
+    links = {frozenset((m.source, m.target)) for m in measured if m.failed}
     for bad, tried in (
-        (set(slow(rates(measured))), rates(measured)),
-        (set(late(latencies(measured))), latencies(measured)),
-        (lost, losses(measured)),
+        (set(slow(rates(measured))), set(rates(measured))),
+        (set(late(latencies(measured))), set(latencies(measured))),
+        ({d for d, (_, lost) in counts.items() if lost} - plain.keys(), set(counts)),
     ):
-        blamed = blame(bad, tuple(tried)) if bad else None
-        if blamed is None:
-            continue
-        for host in blamed.hosts:
-            sound = [d for d in sorted(bad) if host in d and not (set(d) - {host}) & blamed.hosts.keys()]
-            links = list(dict.fromkeys(ways[frozenset(d)] for d in sound))
-            asked |= dict.fromkeys(links[:: max(1, len(links) // SAMPLE)][:SAMPLE])
-        asked |= dict.fromkeys(ways[frozenset(d)] for d in blamed.links)
-    asked |= {(m.source, m.target): None for m in measured if m.failed}
-    return tuple(asked)
+        left = {d for d in bad if not set(d) & known.hosts.keys()}
+        if left:
+            blamed = blame(left, tuple(d for d in tried if not set(d) & known.hosts.keys()))
+            hosts |= dict.fromkeys(blamed.hosts)
+            links |= {frozenset(d) for d in blamed.links}
+    for host in hosts:
+        own = [
+            p for p in sorted(ways, key=sorted) if host in p and not (p - {host}) & (hosts.keys() | known.hosts.keys())
+        ]
+        links |= set(own[:: max(1, len(own) // SAMPLE)][:SAMPLE])
+    return tuple(sorted(ways[p] for p in links))
 
 
 # --- with all others talking -------------------------------------------------------------------------------

@@ -90,11 +90,12 @@ class MeetAll(Value, frozen=True, tag="meet"):
 
 class MeasurePairs(Value, frozen=True, tag="measure"):
     """The first of each pair measures the link to the second. `seconds`: of each stream; 0: none. `small`: latency and loss
-    too."""
+    too. `both`: the streams of the two directions at the same time."""
 
     pairs: tuple[tuple[int, int], ...]
     seconds: float
     small: bool = True
+    both: bool = False
 
 
 class Leave(Value, frozen=True, tag="leave"):

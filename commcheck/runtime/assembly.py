@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,8 +23,10 @@ import msgspec
 from commcheck.errors import LaunchError
 from commcheck.model.base import Value, ranks_text
 from commcheck.probe.facts import identity
-from commcheck.runtime.folder import Folder, whole
+from commcheck.runtime.folder import POLL, Folder, wait_for, whole
 from commcheck.runtime.reports import check_directory
+
+__all__ = ["MEETING_DEADLINE", "POLL", "Assembly", "Member", "wait_for"]
 
 T = TypeVar("T")
 
@@ -37,8 +39,6 @@ LEAVING_DEADLINE = 5.0
 OLD = 600.0
 """Seconds between the begins of two processes of one run, at most: what was there longer before was killed and left its
 file behind."""
-POLL = 0.02
-"""Seconds between two looks: files on a shared file system announce nothing."""
 
 
 class Member(Value, frozen=True):
@@ -165,13 +165,3 @@ def read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def wait_for(look: Callable[[], T | None], seconds: float) -> T | None:
-    """The first value that is there; None after that time."""
-    end = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found is not None or time.monotonic() > end:
-            return found
-        time.sleep(POLL)

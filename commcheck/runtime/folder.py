@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL = 0.02
+"""Seconds between two looks: files on a shared file system announce nothing."""
 
 
 def whole(path: Path, data: bytes) -> None:
@@ -32,3 +39,13 @@ class Folder:
             with contextlib.suppress(OSError):
                 found[rank] = (self._directory / f"{topic}-{rank}.json").read_bytes()
         return found
+
+
+def wait_for(look: Callable[[], T | None], seconds: float) -> T | None:
+    """The first value that is there; None after that time."""
+    end = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None or time.monotonic() > end:
+            return found
+        time.sleep(POLL)
