@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from commcheck.model.case import HostFacts, Limit
-from commcheck.probe import interfaces, limits, routes, versions
+from commcheck.probe import fabric, interfaces, limits, routes, versions
 from commcheck.probe import names as resolver
 from commcheck.probe.text import read_text
 
@@ -46,6 +46,7 @@ def host_facts(host: str, *, names: tuple[str, ...] = (), reverse: tuple[str, ..
         shm_bytes=read("shared memory", limits.shm_bytes, None),
         memory_bytes=read("memory", limits.memory_bytes, None),
         versions=read("versions", versions.versions, {}),
+        fabric=read("RDMA cards", fabric.fabric, None),
         not_read=tuple(not_read),
     )
 

@@ -23,6 +23,7 @@ NCCL_IB_DISABLE=1 avoids it, at TCP's speed.
 """
 
 from commcheck.diagnose.rules.limits.shared import of_host, said, soft
+from commcheck.model.base import listed
 from commcheck.model.case import Case, HostFacts
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule, Signature
@@ -49,7 +50,7 @@ def match(case: Case) -> Match | None:
     hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low]))
     return Match(
         symptom=Symptom.TRAIN_MEMORY_ISSUE,
-        title=f"too little memory may be locked for RDMA on {', '.join(hosts)}",
+        title=f"too little memory may be locked for RDMA on {listed(hosts)}",
         confidence=confidence,
         ranks=tuple(r.name for r, _ in hit),
         hosts=hosts,
@@ -77,8 +78,11 @@ def _asks_for_rdma(case: Case) -> bool:
 
 
 def _has_infiniband(host: HostFacts) -> bool:
-    """An IP-over-InfiniBand interface is up; their names begin with ib."""
-    return any(i.up and i.name.startswith("ib") for i in host.interfaces)
+    """An RDMA port is active, or an IP-over-InfiniBand interface is up; their names begin with ib."""
+    cards = host.fabric.cards if host.fabric is not None else ()
+    return any(p.active for card in cards for p in card.ports) or any(
+        i.up and i.name.startswith("ib") for i in host.interfaces
+    )
 
 
 RULE = Rule(

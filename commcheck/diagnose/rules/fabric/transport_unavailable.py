@@ -18,6 +18,8 @@ control.
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.rules.environment.settings import match_of
+from commcheck.diagnose.rules.fabric.unreachable import findings
 from commcheck.diagnose.view import evidence, names, said, started
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
@@ -30,6 +32,11 @@ GLOO_TRANSPORTS = ("TCP", "TCP_TLS", "IBVERBS", "UV")
 
 
 def match(case: Case) -> Match | None:
+    """A transport that this build of torch has not, or that the cards of the hosts cannot give under these settings."""
+    return _unknown_to_gloo(case) or match_of(findings(case))
+
+
+def _unknown_to_gloo(case: Case) -> Match | None:
     """A transport that gloo knows and that this build of torch says it has not."""
     wrong = [
         r
@@ -153,5 +160,5 @@ RULE = Rule(
     ),
     match=match,
     explains=("env-malformed", *PEERS_SEE),
-    needs=("ranks",),
+    needs=(),
 )

@@ -1,7 +1,8 @@
 """Communication runs over a slower transport than the hardware offers.
 
 **What you see**
-It works, but slowly; NCCL's log says `NET/IB : No device found` and `Using network Socket` where InfiniBand or
+It works, but slowly; before a job, `commcheck lint` names what it sees of the cards: ports, NCCL_IB_HCA, NCCL_IB_DISABLE,
+/dev/infiniband, nvidia_peermem, ACS, rates, distances from the GPUs. In a job, NCCL's log says `NET/IB : No device found` and `Using network Socket` where InfiniBand or
 RoCE cards are present, `GPU Direct RDMA Disabled`, `NET/Plugin: Could not find`.
 
 **Why it happens**
@@ -16,8 +17,18 @@ where TCP is meant, nothing is to be done.
 `ibv_devinfo` in the rank's container must list active ports; then NCCL's log says `NET/IB : Using`.
 """
 
+from commcheck.diagnose.rules.environment.settings import match_of
+from commcheck.diagnose.rules.fabric.slower import findings
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """What the cards of the hosts show, under the settings of the processes."""
+    return match_of(findings(case))
+
 
 RULE = Rule(
     cause="transport-fallback",
@@ -70,4 +81,6 @@ RULE = Rule(
             weight=0.55,
         ),
     ),
+    match=match,
+    needs=("hosts",),
 )
