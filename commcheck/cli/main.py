@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "diagnose": "find the cause in what a job left behind: logs, report directories, standard input",
     "run": "run a job, its output and exit code untouched; if it fails or stands still, say why",
     "suggest": "find the smallest environment that forms the world here, and prove it by running it",
+    "cluster": "measure every host against every other: which hosts and links are bad, and what differs",
     "plan": "print what would be started to run a preflight under torchrun, Slurm, MPI, Ray or Kubernetes",
     "explain": "show a symptom, cause, code or fix pattern as a manual page",
     "scenario": "make faults between virtual hosts and score whether they are named: list, run, new, check",

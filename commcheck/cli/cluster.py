@@ -1,0 +1,218 @@
+"""Every host against every other: names, routes, ports in both directions, large packets, latency, losses and bandwidth,
+alone and while all talk; and what differs between the hosts. Says which hosts and links are bad.
+
+Start it once per host, in place of your script, with a --report-dir DIR that all hosts see: `srun --ntasks-per-node 1
+commcheck cluster --report-dir DIR`. The first host's process prints the report, all return its exit code. Nothing needs torch.
+Exit codes: 0 healthy, 1 a host or link is bad, 3 that could not be judged."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from commcheck.cli.output import exit_code, text_width, use_color
+from commcheck.cli.progress import Progress
+from commcheck.errors import UsageError
+
+TYPE_CHECKING = False  # as in commcheck.cli.main
+
+if TYPE_CHECKING:
+    from commcheck.cluster.lead import Options
+    from commcheck.cluster.values import Collected
+    from commcheck.model.cluster import ClusterReport
+
+FORMATS = ("text", "json")
+EXCLUDES = ("slurm", "mpi", "kubernetes")
+SECONDS = 0.15
+"""Of each stream. TCP has found its pace after ten round trips."""
+JOIN_SECONDS = 60.0
+"""As `assembly.MEETING_DEADLINE`, which a help text must not load."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `commcheck cluster`."""
+    where = parser.add_argument_group("the hosts")
+    where.add_argument(
+        "--report-dir", metavar="DIR", help="a directory that all hosts see: they meet there, and clean up"
+    )
+    where.add_argument("--lab", metavar="FILE", help="virtual hosts (a [lab] as in a scenario, with its faults)")
+    where.add_argument("--hosts", metavar="A,B,...", help="start nothing: say what to start on these hosts")
+    where.add_argument(
+        "--interface", default="", metavar="NAME", help="by which they reach each other (default: what they share)"
+    )
+    where.add_argument(
+        "--join-deadline",
+        type=float,
+        default=JOIN_SECONDS,
+        metavar="S",
+        help="after which a host is missing (default: 60)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--bandwidth-seconds", type=float, default=SECONDS, metavar="S", help=f"of each stream (default: {SECONDS})"
+    )
+    how.add_argument("--quick", action="store_true", help="no streams: names, ports, large packets, latency, losses")
+    out = parser.add_argument_group("output")
+    out.add_argument("--format", choices=FORMATS, default="text", help="form of the report (default: text)")
+    out.add_argument("--output", metavar="FILE", help="write the report to FILE instead of standard output")
+    out.add_argument("--exclude-file", metavar="FILE", help="write the bad hosts there, for the launcher to leave out")
+    out.add_argument("--exclude-format", choices=EXCLUDES, default="slurm", help="in its form (default: slurm)")
+    out.add_argument("--quiet", action="store_true", help="no progress on standard error, only the report")
+    out.add_argument("--no-color", action="store_true", help="plain text (as with NO_COLOR=1, or in a pipe)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and return the exit code. Raises UsageError, InputError and LaunchError."""
+    from commcheck.cluster.lead import Options
+
+    for name in ("bandwidth_seconds", "join_deadline"):
+        if not getattr(args, name) > 0:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name):g}: must be more than 0")
+    if args.hosts is not None:
+        return _say_what_to_start(args)
+    options = Options(seconds=0.0 if args.quick else args.bandwidth_seconds, interface=args.interface)
+    progress = Progress(quiet=args.quiet)
+    if args.lab is not None:
+        return _in_lab(args, options, progress)
+    return _joined(args, options, progress)
+
+
+def _in_lab(args: argparse.Namespace, options: Options, progress: Progress) -> int:
+    from pathlib import Path
+
+    from commcheck.explore.labfile import load
+    from commcheck.lab.unprivileged import become_root
+
+    topology, faults = load(Path(args.lab))
+    become_root()
+    from commcheck.cluster.inlab import collected
+
+    begun = time.time()
+    found = collected(topology, faults, progress.say, options)
+    progress.done()
+    return _finished(args, found, begun)
+
+
+def _joined(args: argparse.Namespace, options: Options, progress: Progress) -> int:
+    """As the one process of a host that somebody's launcher has made."""
+    from commcheck.cluster.joined import Leading, assembly, follow
+    from commcheck.engines.detecting import completed
+
+    environ = dict(os.environ) | completed(os.environ)[0]
+    rank, size = environ.get("RANK", ""), environ.get("WORLD_SIZE", "")
+    if not rank and not size:
+        raise UsageError(
+            "no launcher's variables are set here: start it once per host (srun, mpirun, RANK and WORLD_SIZE), "
+            "or give --lab FILE, or --hosts A,B,... to see what to start"
+        )
+    if not rank.isdigit() or not size.isdigit() or int(rank) >= int(size):
+        raise UsageError(f"RANK={rank} and WORLD_SIZE={size} name no rank of a world")
+    if args.report_dir is None:
+        raise UsageError("give --report-dir DIR, a directory that all hosts see: they meet there")
+    begun = time.time()
+    progress.say(f"waiting for {size} hosts in {args.report_dir}" if rank == "0" else "waiting for rank 0's process")
+    with assembly(args.report_dir, int(rank), int(size), args.join_deadline) as board:
+        if board.rank != 0:
+            progress.done()
+            return follow(board)
+        with Leading(board, _expected(environ, int(size)), progress.say, options) as leading:
+            found = leading.collected()
+            progress.done()
+            leading.code = code = _finished(args, found, begun)
+    return code
+
+
+def _expected(environ: dict[str, str], size: int) -> tuple[str, ...]:
+    """The hosts' names by rank, for those that never say their own: as Slurm lists them, else by number."""
+    from commcheck.engines.nodelist import expand
+
+    listed = expand(environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST") or "")
+    return listed if len(listed) == size else tuple(f"rank {number}" for number in range(size))
+
+
+def _finished(args: argparse.Namespace, found: Collected, begun: float) -> int:
+    from commcheck.cli.options import command
+    from commcheck.cluster.judge import report
+
+    made = report(found, command=command(), begun=begun, seconds=time.time() - begun)
+    _exclude(args, made)
+    _write(args, made)
+    return exit_code(made.verdict)
+
+
+def _exclude(args: argparse.Namespace, made: ClusterReport) -> None:
+    if args.exclude_file is None:
+        return
+    from commcheck.cluster.exclude import FORMS
+
+    try:
+        with open(args.exclude_file, "w", encoding="utf-8") as file:
+            file.write(FORMS[args.exclude_format].render(made))
+    except OSError as error:
+        sys.stdout.write(_rendered(args, made))  # the report was dear: it is not lost with the file
+        raise UsageError(f"--exclude-file {args.exclude_file}: {error.strerror or error}") from error
+
+
+def _write(args: argparse.Namespace, made: ClusterReport) -> None:
+    text = _rendered(args, made)
+    if args.output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with open(args.output, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        sys.stdout.write(text)
+        raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
+
+
+def _rendered(args: argparse.Namespace, made: ClusterReport) -> str:
+    """The report in the form asked for; only that form's module is imported."""
+    if args.format == "json":
+        import msgspec
+
+        return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
+    return _text(made, color=use_color(args, sys.stdout), width=text_width(sys.stdout))
+
+
+def _text(made: ClusterReport, *, color: bool, width: int) -> str:
+    lines = [f"{made.verdict.upper()}  {len(made.hosts)} hosts  ({made.seconds:.1f} s)"]
+    for one in made.diagnoses:
+        lines += ["", f"{one.title}  [{one.code} {one.cause}]"]
+        lines += [f"  {e.text}" for e in one.evidence]
+        lines += [f"  do: {f.text}" for f in one.fixes]
+    lines += ["", *made.reach]
+    lines += [f"note: {note}" for note in (*made.notes, *made.not_evaluated)]
+    return "\n".join(lines) + "\n"
+
+
+def _say_what_to_start(args: argparse.Namespace) -> int:
+    """Print the commands, as `commcheck plan` does. Raises UsageError."""
+    import shlex
+
+    hosts = [name for name in args.hosts.split(",") if name]
+    if len(hosts) < 2:
+        raise UsageError(f"--hosts {args.hosts}: give at least two, separated by commas")
+    folder = args.report_dir or "DIR"
+    own = ["commcheck", "cluster", "--report-dir", folder]
+    own += ["--quick"] if args.quick else ["--bandwidth-seconds", f"{args.bandwidth_seconds:g}"]
+    own += ["--interface", args.interface] if args.interface else []
+    print(f"# {folder}: a directory that all hosts see")
+    print("# inside a Slurm allocation, or to get one")
+    where = [
+        "srun",
+        f"--nodes={len(hosts)}",
+        "--ntasks-per-node=1",
+        f"--nodelist={','.join(hosts)}",
+        "--kill-on-bad-exit=0",
+    ]
+    print(shlex.join([*where, *own]))
+    print("# with Open MPI")
+    print(shlex.join(["mpirun", "--host", ",".join(hosts), "--map-by", "ppr:1:node", *own]))
+    print("# by hand: one line per host, all within the join deadline")
+    for rank, name in enumerate(hosts):
+        there = shlex.join(["env", f"RANK={rank}", f"WORLD_SIZE={len(hosts)}", *own])
+        print(shlex.join(["ssh", name, there]))
+    return 0
