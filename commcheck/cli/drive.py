@@ -94,7 +94,9 @@ def _wanted(args: argparse.Namespace, held: Allocation) -> Wanted:
         options += ["--report-dir", str(Path(args.report_dir).absolute())]
     return Wanted(
         nodes=held.nodes,
-        ranks_per_node=ranks // held.nodes if held.nodes else ranks,
+        ranks_per_node=ranks // held.nodes if held.nodes else 0,
+        size=ranks,
+        master_port=args.master_port or 29500,
         options=tuple(options),
         program=(sys.executable, "-m", "commcheck"),
     )

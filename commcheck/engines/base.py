@@ -48,11 +48,12 @@ class Wanted(Value, frozen=True):
     hosts: tuple[str, ...] = ()
     image: str = ""
     name: str = "commcheck"
+    size: int = 0
 
     @property
     def world_size(self) -> int:
         """All ranks."""
-        return self.nodes * self.ranks_per_node
+        return self.size or self.nodes * self.ranks_per_node
 
     @property
     def preflight(self) -> tuple[str, ...]:

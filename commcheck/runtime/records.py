@@ -1,8 +1,8 @@
 """Reports as lines of text, for a stream that many ranks share and that a launcher passes on.
 
 A message is packed, cut into short lines and numbered; each line says whose it is and carries a checksum. What launchers do
-to lines does no harm: tags and colours in front, other ranks' lines between, tags within. A line that is damaged all the
-same is known by its checksum and taken from its second copy. Nothing here reads or writes.
+to lines does no harm: tags and colours in front, other ranks' lines between, tags within. A line that is torn all the same is
+known by its checksum, and made again from the others of its group, or taken from a second copy. Nothing here reads or writes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from commcheck.model.base import Value
 
@@ -19,7 +19,10 @@ LONGEST = 480
 """Bytes of a line at most, with its newline: below the 512 that POSIX promises to write in one piece, and below what
 launchers cut at (1,024 of srun, 4,096 of mpirun, 16,384 of container engines)."""
 
-_PIECE = 336
+_PIECE = 252
+_GROUP = 7
+"""Lines that share one more, their exclusive or: together shorter than 4,096 bytes. A launcher that cuts the stream each 4,096
+bytes (mpirun), and puts another rank's output there, tears but one of them."""
 _LARGEST = 1 << 26
 """Bytes of an unpacked message: a rank's report has some KB."""
 _FIELDS = 7
@@ -35,7 +38,7 @@ _PART = re.compile(
 )
 _FORM = re.compile(
     rb"(?P<head>(?P<kind>[\w.-]+);(?P<run>[\w.-]+);(?P<rank>[\w.-]+);(?P<stream>[\w.-]+);"
-    rb"(?P<number>\d{1,6})/(?P<total>\d{1,6});)(?P<sum>[0-9a-f]{8});(?P<piece>[\w+/=-]+);",
+    rb"(?P<number>\d{1,6}|x\d{1,6})/(?P<size>\d{1,9});)(?P<sum>[0-9a-f]{8});(?P<piece>[\w+/=-]+);",
     re.ASCII,
 )
 _UNFIT = re.compile(r"[^\w.-]", re.ASCII)
@@ -62,16 +65,30 @@ class Torn(Value, frozen=True):
     total: int
 
 
-def encode(message: Message, *, copies: int = 2) -> tuple[bytes, ...]:
-    """The lines of a message, each with its newline; the copies one after the other, so that one tear spoils one."""
-    packed = base64.b64encode(zlib.compress(message.data, 9))
-    pieces = [packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE)]
+def encode(message: Message, *, twice: bool = False) -> tuple[bytes, ...]:
+    """The lines of a message, each with its newline."""
+    packed = zlib.compress(message.data, 9)
     who = ";".join(map(token, (message.kind, message.run, message.rank, message.stream))).encode()
+    pieces = [packed[at : at + _PIECE] for at in range(0, len(packed), _PIECE)]
     lines = []
-    for number, piece in enumerate(pieces, 1):
-        head = b"%b;%d/%d;" % (who, number, len(pieces))
-        lines.append(b"%b%b%08x;%b;\n" % (PREFIX, head, zlib.crc32(head + piece), piece))
-    return tuple(lines * copies)
+    for first in range(0, len(pieces), _GROUP):
+        group = pieces[first : first + _GROUP]
+        numbered = [
+            *((b"%d" % (first + n), piece) for n, piece in enumerate(group)),
+            (b"x%d" % first, _together(group)),
+        ]
+        for number, piece in numbered:
+            head, text = b"%b;%b/%d;" % (who, number, len(packed)), base64.b64encode(piece)
+            lines.append(b"%b%b%08x;%b;\n" % (PREFIX, head, zlib.crc32(head + text), text))
+    return tuple(lines * 2 if twice else lines)
+
+
+def _together(pieces: Sequence[bytes]) -> bytes:
+    """The exclusive or of pieces, the shorter ones filled up with zeros."""
+    both = 0
+    for piece in pieces:
+        both ^= int.from_bytes(piece.ljust(_PIECE, b"\0"))
+    return both.to_bytes(_PIECE)
 
 
 def token(text: str) -> str:
@@ -79,13 +96,16 @@ def token(text: str) -> str:
     return _UNFIT.sub("_", text)[:_TOKEN] or "-"
 
 
+_Key = tuple[str, str, str, str]
+
+
 class Collector:
     """Finds records in a stream that is fed block by block, however it is cut."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._pieces: dict[tuple[str, str, str, str], dict[int, bytes]] = {}
-        self._totals: dict[tuple[str, str, str, str], int] = {}
+        self._pieces: dict[_Key, dict[bytes, bytes]] = {}
+        self._sizes: dict[_Key, int] = {}
 
     def feed(self, block: bytes) -> bytes:
         """Take the next block. Returns the text without records; what they stood on stays as empty lines."""
@@ -103,11 +123,11 @@ class Collector:
     @property
     def found(self) -> bool:
         """Whether there was any record."""
-        return bool(self._totals)
+        return bool(self._sizes)
 
     def ranks(self, run: str) -> int:
         """How many ranks of a run have said something so far."""
-        return len({rank for _, of, rank, _ in self._totals if of == run})
+        return len({rank for _, of, rank, _ in self._sizes if of == run})
 
     def messages(self) -> tuple[Message, ...]:
         """The messages of which all lines have come, in the order of their first ones."""
@@ -118,11 +138,10 @@ class Collector:
         return tuple(one for one in self._read() if isinstance(one, Torn))
 
     def _read(self) -> Iterator[Message | Torn]:
-        for key, total in self._totals.items():
-            pieces = self._pieces[key]
-            whole = [pieces[n] for n in range(1, total + 1) if n in pieces]
+        for (kind, run, rank, stream), size in self._sizes.items():
+            total = -(-size // _PIECE)
+            whole = _mended(self._pieces[kind, run, rank, stream], size, total)
             data = _unpacked(b"".join(whole)) if len(whole) == total else None
-            kind, run, rank, stream = key
             if data is None:
                 yield Torn(kind=kind, run=run, rank=rank, stream=stream, have=len(whole), total=total)
             else:
@@ -154,8 +173,8 @@ class Collector:
             return 0
         kind, run, rank, stream = (found[name].decode() for name in ("kind", "run", "rank", "stream"))
         key = (kind, run, rank, stream)
-        if self._totals.setdefault(key, int(found["total"])) == int(found["total"]):
-            self._pieces.setdefault(key, {})[int(found["number"])] = found["piece"]
+        if self._sizes.setdefault(key, int(found["size"])) == int(found["size"]):
+            self._pieces.setdefault(key, {})[found["number"]] = found["piece"]
         return at
 
 
@@ -174,11 +193,32 @@ def _cleaned(text: bytes, begin: int, end: int) -> tuple[bytes, int]:
     return b"".join(parts), at
 
 
+def _mended(pieces: dict[bytes, bytes], size: int, total: int) -> list[bytes]:
+    """The pieces of a message that are there, in order, with those that their group tells."""
+    there: list[bytes] = []
+    for first in range(0, min(total, len(pieces) * _GROUP), _GROUP):
+        numbers = range(first, min(first + _GROUP, total))
+        group = {n: piece for n in numbers if (piece := _plain(pieces.get(b"%d" % n))) is not None}
+        lost = [n for n in numbers if n not in group]
+        if len(lost) == 1 and (spare := _plain(pieces.get(b"x%d" % first))) is not None:
+            group[lost[0]] = _together((*group.values(), spare))[: min(_PIECE, size - lost[0] * _PIECE)]
+        there += [group[n] for n in numbers if n in group]
+    return there
+
+
+def _plain(text: bytes | None) -> bytes | None:
+    try:
+        piece = None if text is None else base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return None if piece is None or len(piece) > _PIECE else piece
+
+
 def _unpacked(packed: bytes) -> bytes | None:
     """The message's data; None for what was not packed here."""
+    unpacker = zlib.decompressobj()
     try:
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b64decode(packed, validate=True), _LARGEST)
-    except (ValueError, zlib.error):
+        data = unpacker.decompress(packed, _LARGEST)
+    except zlib.error:
         return None
     return data if unpacker.eof else None

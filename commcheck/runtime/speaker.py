@@ -27,6 +27,7 @@ TAKEN = 0.05
 """Seconds that a batch of lines waits for the reader of a pipe to take the last one: a launcher that is awake needs far less,
 and one that sleeps is not waited for."""
 _LOOK = 0.0005
+_MOMENT = 0.002
 _BATCH = 4096
 """Bytes that are written at once: what POSIX's pipes take in one piece here, and mpirun reads in one."""
 
@@ -62,19 +63,20 @@ class Speaker:
         message = Message(kind=KIND, run=self._run, rank=self._rank, stream=stream, data=data)
         try:
             sys.stdout.flush()
-            put(encode(message, copies=2 if done else 1), self._descriptor)
+            put(encode(message, twice=done), self._descriptor)
         except (OSError, ValueError) as error:
             self.failed = f"--report-to stdout: not written: {getattr(error, 'strerror', None) or error}"
 
 
 def put(lines: tuple[bytes, ...], descriptor: int) -> None:
-    """Write lines in batches of whole ones, each when the reader has taken the one before: a launcher that reads what there
-    is, wherever that ends, then reads whole lines."""
+    """Write lines so that a launcher that reads what there is, wherever that ends, reads whole lines: in batches, each when
+    the reader has taken the one before."""
+    terminal = os.isatty(descriptor)
     batch: list[bytes] = []
     for line in (*lines, b""):
-        if batch and (not line or sum(map(len, batch)) + len(line) > _BATCH):
-            _wait(descriptor)
+        if batch and (not line or terminal or sum(map(len, batch)) + len(line) > _BATCH):
             _write(descriptor, b"".join(batch))
+            _wait(descriptor, terminal=terminal)
             batch = []
         batch.append(line)
 
@@ -84,8 +86,12 @@ def _write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _wait(descriptor: int) -> None:
-    """Until a pipe is empty. The kernel tells a writer of room, and not of emptiness: it is looked at."""
+def _wait(descriptor: int, *, terminal: bool) -> None:
+    """Until a pipe is empty. The kernel tells a writer of room, and not of emptiness: it is looked at. Of the pseudo-terminal
+    that mpirun gives its ranks it does not even show that, so there it gets a moment."""
+    if terminal:
+        time.sleep(_MOMENT)
+        return
     deadline = time.monotonic() + TAKEN
     with contextlib.suppress(OSError):  # no pipe: nothing to wait for
         while struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0]:
