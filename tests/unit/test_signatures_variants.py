@@ -108,6 +108,115 @@ VARIANTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "RuntimeError: Input and hidden tensors are not at the same device, found input tensor at cuda:1",
         ),
     ),
+    (  # hccl: CANN's err_msg, old and new; torch_npu
+        ("rank-missing", "rank-exited", "collective-missing-rank", "rank-straggling"),
+        (
+            "EI0006: 2031-08-05-18:15:21.270.506 Getting socket times out. Reason: Remote Rank did not send the data in time.",
+            "[rank1]: Communication_Error_Get_Socket(EI0006): [PID: 12] Failed to get the socket in time.",
+            "EI0002: The wait execution of the Notify register times out. Reason: The Notify register has not received the Notify record",
+            "EI0002: A timeout occurs when the Notify register waits for the record from the remote rank",
+            "NPU error, error code is 507046[Error]: \n[Error]: In the specified timeout waiting event, all tasks in the specified stream are not completed.",
+            "EE1002: Stream synchronize timeout. rtDeviceSynchronize execute failed, reason=[stream sync timeout]",
+            "EI0015: Failed to collect cluster information of the communicator based on the root node information",
+            "RuntimeError: InnerRunOpApi:torch_npu/csrc/framework/OpParamMaker.cpp:281 OPS function error: HcclAllreduce, error code is 6",
+        ),
+    ),
+    (
+        ("env-malformed",),
+        ("EI0004: The ranktable or rank is invalid,Reason:[Use a rank ID that exceeds the rank size]",),
+    ),
+    (
+        ("collective-shape-mismatch",),
+        ("EI0005: The parameters of operator AllReduce are inconsistent between ranks: count",),
+    ),
+    (
+        ("port-in-use",),
+        ("EJ0003: Failed to bind the IP port. Reason: The IP address and port have been bound already.",),
+    ),
+    (  # ps-lite: postoffice.cc, van.cc, zmq_van.h
+        ("env-missing",),
+        (
+            'MXNetError: [06:04:43] src/postoffice.cc:18: Check  notnull: Environment::Get()->find("DMLC_NUM_SERVER")',
+            'src/van.cc:260: Check  notnull: Environment::Get()->find("DMLC_PS_ROOT_URI") ',
+        ),
+    ),
+    (
+        ("port-in-use",),
+        (
+            "src/van.cc:291: Check failed: (my_node_.port) != (-1) bind failed",
+            "src/van.cc:425: Check failed: my_node_.port != -1 bind failed",
+        ),
+    ),
+    (
+        ("interface-missing",),
+        (
+            "src/van.cc:63: Check failed: !ip.empty() failed to get ip",
+            "src/van.cc:380: Check failed: !interface.empty() failed to get the interface",
+        ),
+    ),
+    (  # rocm: runtime.cpp, queue.cpp; linux: amdgpu
+        ("device-fault",),
+        (
+            "Memory access fault by GPU node-1 (Agent handle: 0x1d4a4a0) on address 0x7f2a5ca00000. Reason: Page not present or supervisor privilege.",
+            "HW Exception by GPU node-2 (Agent handle: 0x5582) reason :GPU Hang",
+            "Queue at 0x7f12 inactivated due to async error:\n\tHSA_STATUS_ERROR_MEMORY_APERTURE_VIOLATION",
+            "[22340.220490] amdgpu: sq_intr: error, detail 0x00000000, type 1, sh 1, priv 1, wave_id 4, simd_id 0, wgp_id 0",
+            "[ 1182.1] amdgpu 0000:83:00.0: amdgpu: [gfxhub0] no-retry page fault (src_id:0 ring:24 vmid:3 pasid:32770)",
+            "[ 1182.1] amdgpu 0000:83:00.0: amdgpu: GPU reset begin!",
+        ),
+    ),
+    (  # colossalai: hostinfo.py, multinode_runner.py, with paramiko's exceptions
+        ("ssh-failure",),
+        (
+            "Error: failed to run torchrun --nnodes=2 train.py on trainer-b, is localhost: False, exception: No authentication methods available",
+            "Error: failed to run torchrun --nnodes=2 train.py on trainer-b, is localhost: False, exception: Authentication failed.",
+            "Error: failed to run torchrun --nnodes=2 train.py on trainer-b, is localhost: False, exception: [Errno None] Unable to connect to port 22 on 192.0.2.4",
+            "paramiko.ssh_exception.AuthenticationException: Authentication failed.",
+        ),
+    ),
+    (
+        ("rank-exited",),
+        (
+            "Error: failed to run torchrun --nproc_per_node=4 --nnodes=1 train.py on 127.0.0.1, is localhost: True, exception: Encountered a bad command exit code!",
+            "subprocess.CalledProcessError: Command '['deepspeed', '--num_gpus', '1', 'train.py']' returned non-zero exit status 2.",
+            "subprocess.CalledProcessError: Command '['/opt/env/bin/torchrun', 'train.py']' returned non-zero exit status 1.",
+            "RuntimeError: No hosts from previous set remaining, unable to broadcast state.",
+            "ERROR:root:blacklisted slots count == 4 -> stop running",
+            "RuntimeError: Job has been shutdown, see above error messages for details.",
+        ),
+    ),
+    (  # pytorch: distributed_c10d.py, more than the world has
+        ("stale-store", "rank-duplicate"),
+        tuple(
+            f"Timed out initializing process group in store based barrier on rank: 0, for key: store_based_barrier_key:1 (world_size={size}, {came}, timeout=0:30:00)"
+            for size, came in (
+                (2, "worker_count=4"),
+                (8, "num_workers_joined=16"),
+                (16, "worker_count=32"),
+                (64, "worker_count=128"),
+            )
+        ),
+    ),
+    (
+        ("rank-missing",),
+        tuple(
+            f"Timed out initializing process group in store based barrier on rank: 0, for key: store_based_barrier_key:1 (world_size={size}, {came}, timeout=0:30:00)"
+            for size, came in (
+                (4, "worker_count=2"),
+                (16, "num_workers_joined=8"),
+                (32, "worker_count=16"),
+                (128, "worker_count=64"),
+                (8, "worker_count=8"),
+            )
+        ),
+    ),
+    (  # lightning: device_parser.py writes two lines
+        ("device-ordinal-out-of-range",),
+        (
+            "MisconfigurationException('You requested gpu: [0, 1, 2, 3]\n But your machine only has: [0]')",
+            "lightning.fabric.utilities.exceptions.MisconfigurationException: You requested gpu: [1]\n But your machine only has: [0]",
+        ),
+    ),
 )
 
 
@@ -121,6 +230,12 @@ def test_a_variant_is_read_as_its_message(causes: tuple[str, ...], text: str) ->
 
 
 HARMLESS = (
+    "src/van.cc:75: Bind to role=scheduler, id=1, ip=192.0.2.4, port=9091, is_recovery=0",
+    "src/van.cc:206: the scheduler is connected to 1 workers and 1 servers",
+    "amdgpu 0000:83:00.0: amdgpu: SMU is initialized successfully!",
+    "HCCL_CONNECT_TIMEOUT is set to 600; see EI0006 in the documentation",
+    "rpc_client.h:101] init rpc client with trainer_id 0",
+    "INFO:root:wait for available slots: 4",
     "srun: job 42 queued and waiting for resources",
     "srun: job 42 has been allocated resources",
     "The actor is dead because all references to the actor were removed.",

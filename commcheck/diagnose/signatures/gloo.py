@@ -212,4 +212,13 @@ SIGNATURES = table(
         "[/src/gloo/rendezvous/file_store.cc:60] File already exists: /tmp/store/key_0",
         "the file does not exist",
     ),
+    Wording(
+        {"backend-not-built": 0.55, "host-unresolvable": 0.45, "version-mismatch": 0.42, "transport-unavailable": 0.4},
+        r"makeDeviceFor(?:Hostname|Interface)\(\): unsupported gloo device",
+        "unsupported gloo device",
+        "pytorch: torch/csrc/distributed/c10d/GlooDeviceFactory.cpp (no transport in this build, as on Windows; or GLOO_DEVICE_TRANSPORT)",
+        "RuntimeError: makeDeviceForHostname(): unsupported gloo device",
+        "RuntimeError: unsupported device type",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
 )

@@ -5,6 +5,12 @@ from commcheck.model.taxonomy import Symptom
 
 _SOCKET = "pytorch: torch/csrc/distributed/c10d/socket.cpp"
 _C10D = "pytorch: torch/distributed/distributed_c10d.py"
+_CAME = r", (?:worker_count|num_workers_joined)="
+_MORE_CAME = "|".join(
+    [rf"{a}{_CAME}[{a + 1}-9]\b" for a in range(1, 9)]
+    + [rf"{a}\d{_CAME}[{a + 1}-9]\d\b" for a in range(1, 9)]
+    + [rf"\d{_CAME}\d\d", rf"\d\d{_CAME}\d\d\d"]
+)
 _STORE = "pytorch: torch/csrc/distributed/c10d/TCPStore.cpp"
 
 SIGNATURES = table(
@@ -344,5 +350,20 @@ SIGNATURES = table(
         _C10D + ", _store_based_barrier: said every ten seconds, also in a world that forms in the end",
         "INFO:torch.distributed.distributed_c10d:Waiting in store based barrier to initialize process group for rank: 3, key: store_based_barrier_key:1 (world_size=6, worker_count=4, timeout=0:30:00)",
         "RuntimeError: Timed out initializing process group in store based barrier on rank: 2, for key: store_based_barrier_key:1 (world_size=4, worker_count=3, timeout=0:30:00)",
+    ),
+    Wording(
+        {
+            "stale-store": 0.57,
+            "rank-duplicate": 0.52,
+            "world-size-mismatch": 0.51,
+            "port-in-use": 0.3,
+            "launcher-mismatch": 0.3,
+        },
+        rf"in store based barrier .*\(world_size=(?:{_MORE_CAME})",
+        "in store based barrier",
+        _C10D + ", _store_based_barrier: more have come than the world has ranks (a store used before, or ranks twice)",
+        "RuntimeError: Timed out initializing process group in store based barrier on rank: 0, for key: store_based_barrier_key:1 (world_size=2, worker_count=4, timeout=0:30:00)",
+        "RuntimeError: Timed out initializing process group in store based barrier on rank: 2, for key: store_based_barrier_key:1 (world_size=4, worker_count=3, timeout=0:30:00)",
+        symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.SETUP_FAILURE),
     ),
 )

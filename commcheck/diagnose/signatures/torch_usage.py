@@ -167,4 +167,13 @@ SIGNATURES = table(
         "the sampler shuffles",
         symptoms=(Symptom.PREP_DATA_LOADING_FAILURE,),
     ),
+    Wording(
+        {"op-unsupported": 0.6, "process-group-misuse": 0.59, "backend-mismatch": 0.4},
+        r"Function argument device_ids not supported for the selected backend|Invalid function argument: device_ids",
+        "argument device_ids not supported | function argument: device_ids",
+        _C10D + ", barrier (device_ids are NCCL's alone)",
+        "RuntimeError: Function argument device_ids not supported for the selected backend gloo",
+        "device_ids=[0] is given to the barrier",
+        symptoms=(Symptom.TRAIN_NOT_IMPLEMENTED, Symptom.TRAIN_COMMUNICATION_ERROR),
+    ),
 )

@@ -55,6 +55,14 @@ RULE = Rule(
             weight=0.92,
         ),
         Signature(
+            pattern=r"Memory access fault by GPU node-\d+|HW Exception by GPU node-\d+|amdgpu.{0,80}: (?:sq_intr: error|\[gfxhub\d*\] (?:retry |no-retry )?page fault|GPU (?:reset begin|fault detected))|Queue at 0x\w+ inactivated due to async error|HSA_STATUS_ERROR_(?:MEMORY_APERTURE_VIOLATION|ILLEGAL_INSTRUCTION|EXCEPTION|MEMORY_FAULT)",
+            literal="memory access fault by gpu | hw exception by gpu | amdgpu | inactivated due to async error | hsa_status_error_",
+            source="rocm: ROCR-Runtime core/runtime/runtime.cpp, amd_gpu_agent.cpp; linux drivers/gpu/drm/amd",
+            positive="Memory access fault by GPU node-1 (Agent handle: 0x1d4a4a0) on address 0x7f2a5ca00000. Reason: Page not present or supervisor privilege.",
+            negative="amdgpu 0000:83:00.0: amdgpu: SMU is initialized successfully!",
+            weight=0.9,
+        ),
+        Signature(
             pattern=r"NVRM: Xid \(",
             literal="nvrm: xid",
             source="NVIDIA kernel driver",

@@ -61,6 +61,14 @@ RULE = Rule(
             weight=0.8,
         ),
         Signature(
+            pattern=r"You requested (?:gpu|GPU|ipu|device)s?: \[|[Bb]ut your machine only has: \[",
+            literal="you requested gpu | you requested ipu | you requested device | your machine only has:",
+            source="Lightning: utilities/device_parser.py, fabric/utilities/device_parser.py (two lines until 2.0, and in 2.x)",
+            positive="MisconfigurationException('You requested gpu: [0, 1, 2, 3]",
+            negative="You requested 4 GPUs",
+            weight=0.8,
+        ),
+        Signature(
             pattern="device >= 0 && device < (?:num_gpus|device_count)",
             literal="device >= 0 && device <",
             source="pytorch: aten/src/ATen/cuda/CUDAContext.cpp",

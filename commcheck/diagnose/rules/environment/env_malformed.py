@@ -263,7 +263,7 @@ RULE = Rule(
             source="pytorch torch/csrc/distributed/c10d/GlooDeviceFactory.cpp; seen with torch 2.13",
             positive="RuntimeError: makeDeviceForHostname(): unsupported gloo device",
             negative="RuntimeError: unsupported device type",
-            weight=0.9,
+            weight=0.5,  # GLOO_DEVICE_TRANSPORT; or a build without a transport
         ),
     ),
     explains=(
