@@ -11,8 +11,6 @@ NOT_PRODUCED: dict[str, str] = {
     "launcher-failure": "the launcher itself fails before it starts a rank; here commcheck starts all ranks, so it is seen in logs alone",
     "ssh-failure": "mpirun and Horovod reach hosts by ssh; commcheck starts its ranks without, so it is seen in logs alone",
     "memlock-limit": "only RDMA cards need locked memory; where the limit is small, `commcheck lint` says so",
-    "device-ordinal-out-of-range": f"{_GPU} for another one to be out of range: a build without CUDA refuses each alike",
-    "device-shared-by-ranks": f"{_GPU} that two ranks share: NCCL finds it out",
     "local-rank-unused": f"{_GPU} that all ranks of a host could choose: on the CPU nothing depends on LOCAL_RANK",
     "peer-access-broken": "it needs two GPUs whose direct access to each other fails",
     "device-fault": "it needs a GPU that fails: nothing on the CPU raises its errors",

@@ -23,6 +23,27 @@ def _gpu() -> str:
     return "" if glob.glob("/dev/nvidia[0-9]*") else "no GPU is here"
 
 
+def _two_gpus() -> str:
+    found = len(glob.glob("/dev/nvidia[0-9]*"))
+    return "" if found > 1 else f"two GPUs are needed, and here {'is one' if found else 'are none'}"
+
+
+def _nccl() -> str:
+    """A GPU, and a torch that has NCCL. torch is looked at and not imported."""
+    if why := _gpu():
+        return why
+    from importlib.util import find_spec
+
+    found = find_spec("torch")
+    folders = list(found.submodule_search_locations or ()) if found is not None else []
+    built = any(os.path.exists(os.path.join(folder, "lib", "libtorch_cuda.so")) for folder in folders)
+    return "" if built else "torch is not built with CUDA here"
+
+
+def _no_rdma() -> str:
+    return "an RDMA card is here" if glob.glob("/sys/class/infiniband/*") else ""
+
+
 def other_python() -> str:
     """A second interpreter, with another version of torch: OTHER_PYTHON names it."""
     return os.environ.get(OTHER_PYTHON, "")
@@ -59,6 +80,9 @@ def _faketime() -> str:
 
 NEEDS: dict[str, Callable[[], str]] = {
     "gpu": _gpu,
+    "two-gpus": _two_gpus,
+    "nccl": _nccl,
+    "no-rdma": _no_rdma,
     "memory-group": _memory_group,
     "other-torch": _other_torch,
     "faketime": _faketime,
