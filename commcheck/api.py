@@ -16,7 +16,7 @@ from commcheck.diagnose.match import FLAGGED, Judgement, decided, judge, rules
 from commcheck.errors import UsageError
 from commcheck.model.case import Case, HostFacts
 from commcheck.model.diagnosis import Diagnosis, Fix, Report, Role, Verdict
-from commcheck.model.plan import Plan
+from commcheck.model.plan import Place, Plan
 from commcheck.planner import apply
 from commcheck.probe.agent import Request, look
 from commcheck.runtime.agents import Asking
@@ -108,14 +108,25 @@ def host_facts(plan: Plan) -> tuple[HostFacts, ...]:
     requests = {}
     for place in dict.fromkeys(r.place for r in plan.ranks):
         names = {r.environment.get("MASTER_ADDR", "") for r in plan.ranks if r.place == place} - {""}
-        requests[place] = Request(parent=0, facts=True, names=tuple(sorted(names)))
+        requests[place] = Request(parent=0, facts=True, names=tuple(sorted(names)), nccl=_uses_nccl(plan, place))
     here = {p: r for p, r in requests.items() if p.here}
     with Asking({p: r for p, r in requests.items() if not p.here}) as asking:
         answers = {p: look(replace(r, place=p)) for p, r in here.items()} | asking.answers()
-    return tuple(
-        answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",))
+    found = {
+        p: answers[p].facts or HostFacts(host=p.host, not_read=(answers[p].failed or "no facts were given",))
         for p in requests
-    )
+    }
+    if not any(r.nccl for r in requests.values()):
+        return tuple(found.values())
+    from commcheck.runtime.nccl import with_reach
+
+    return tuple(with_reach(found).values())
+
+
+def _uses_nccl(plan: Plan, place: Place) -> dict[str, str] | None:
+    """The environment of the first rank of a place that uses NCCL; None where none does."""
+    rank = next((r for r in plan.ranks if r.place == place and "nccl" in (r.backend or plan.backend)), None)
+    return None if rank is None else {**plan.base_environment, **rank.environment}
 
 
 def observe(

@@ -16,7 +16,11 @@ from commcheck.model.case import Case, Origin
 TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
+    from commcheck.diagnose.index import Listed
     from commcheck.diagnose.match import Judgement
+
+NVIDIA = "/proc/driver/nvidia/version"
+"""There where NVIDIA's driver is loaded: a job on this host will probably use NCCL."""
 
 _LAUNCHER = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 
@@ -28,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--master-addr", metavar="HOST", help="judge as if MASTER_ADDR were HOST")
     parser.add_argument("--master-port", metavar="PORT", help="judge as if MASTER_PORT were PORT")
+    parser.add_argument(
+        "--backend", choices=("auto", "gloo", "nccl"), default="auto",
+        help="what the job uses; with nccl the installed libnccl is asked (auto: where a GPU is, or NCCL's variables are)",
+    )  # fmt: skip
+    parser.add_argument("--nccl-library", default="", metavar="FILE", help="ask this libnccl and not the job's own")
     add_output_arguments(parser)
 
 
@@ -36,20 +45,42 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     environment = settings(dict(os.environ), args.env, args.master_addr, args.master_port)
     case = static_case(environment)
+    told = notes(environment)
+    nccl: tuple[Listed, ...] = ()
+    if args.backend == "nccl" or args.nccl_library or _may_use_nccl(args.backend, environment):
+        from commcheck.cli.lint_nccl import nccl_notes, nccl_rules, with_nccl
+
+        case = with_nccl(case, whole(dict(os.environ), args.env), args.nccl_library)
+        nccl, told = nccl_rules(), (*told, *nccl_notes(case))
     # Late: what cannot be used ends before the rules are read.
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge, static_rules
 
-    judgement = with_foreseen(case, judge(case, static_rules()))
+    judgement = with_foreseen(case, judge(case, (*static_rules(), *nccl)))
     done = report(
         case,
         judgement,
         command=("commcheck", *sys.argv[1:]),
         seconds=time.monotonic() - begin,
-        notes=notes(environment),
+        notes=told,
     )
     emit(done, args)
     return exit_code(done.verdict)
+
+
+def _may_use_nccl(backend: str, environment: dict[str, str]) -> bool:
+    """Nothing says that it is not used, and one of its variables is set or a GPU's driver is here.
+
+    Asking takes a tenth of a second, which a plain shell is not to pay."""
+    named = any(name.startswith(("NCCL_", "TORCH_NCCL_")) for name in environment)
+    return backend == "auto" and (named or os.path.exists(NVIDIA))
+
+
+def whole(environ: dict[str, str], changes: list[str]) -> dict[str, str]:
+    """All variables, with the changes of --env: what a library is to be asked with."""
+    pairs = [change.partition("=") for change in changes]
+    unset = {name for name, _, value in pairs if not value}
+    return {n: v for n, v in {**environ, **{n: v for n, _, v in pairs}}.items() if n not in unset}
 
 
 def with_foreseen(case: Case, judgement: "Judgement") -> "Judgement":

@@ -56,7 +56,8 @@ class NcclAnswer(Value, frozen=True):
     """What ncclGetUniqueId did with the job's settings. `result`: as in nccl.h, 0 is success.
 
     `address` and `port`: where the others would find the root, from the unique id itself; `interface`: what the library
-    says that it uses. `said`: its warnings. `failed`: why there is no result (it crashed, or took too long)."""
+    says that it uses. `said`: its warnings. `failed`: why there is no result (it crashed, or took too long). `predicted`: nobody
+    was asked, this is what the newest version would do."""
 
     result: int = 0
     interface: str = ""
@@ -64,6 +65,7 @@ class NcclAnswer(Value, frozen=True):
     port: int = 0
     said: tuple[str, ...] = ()
     failed: str = ""
+    predicted: bool = False
 
     @property
     def works(self) -> bool:

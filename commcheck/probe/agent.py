@@ -33,7 +33,7 @@ class Target(Value, frozen=True):
 
 
 class Request(Value, frozen=True):
-    """What to look at. `parent` is the pid of the asking process."""
+    """What to look at. `parent` is the pid of the asking process; `nccl` the environment of a job that uses NCCL there."""
 
     parent: int
     place: Place = Place()
@@ -41,6 +41,7 @@ class Request(Value, frozen=True):
     names: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     listening_on: tuple[int, ...] = ()
+    nccl: dict[str, str] | None = None
 
 
 class Answer(Value, frozen=True):
@@ -59,6 +60,10 @@ def look(request: Request) -> Answer:
         from commcheck.probe.facts import host_facts
 
         facts = host_facts(request.place.host, names=request.names)
+        if request.nccl is not None:
+            from commcheck.probe.nccl_library import ask
+
+            facts = msgspec.structs.replace(facts, nccl=ask(request.nccl))
     found: list[Listener] = []
     # Beside the other attempts: a rule that drops the port often drops it on the loopback interface too, and asking
     # who listens there then takes as long as they do.

@@ -43,7 +43,7 @@ def find(environment: Mapping[str, str], explicit: str = "", path: Sequence[str]
     for by, file in _candidates(environment, sys.path if path is None else path, looked):
         if os.path.isfile(file):
             return Found(path=os.path.realpath(file), found_by=by)
-        looked.append(os.path.dirname(file) if by != "LD_PRELOAD" else file)
+        looked.append(by)
     return Found(looked=tuple(dict.fromkeys(looked)))
 
 
@@ -59,7 +59,7 @@ def _candidates(environment: Mapping[str, str], path: Sequence[str], looked: lis
     if built_in:
         looked.append(f"{torch}: it has NCCL built in, which cannot be asked without the rest of torch")
         return
-    wheels = [("the nvidia-nccl wheel", os.path.join(d, "nvidia", "nccl", "lib")) for d in path]
+    wheels = [("an nvidia-nccl wheel", os.path.join(d, "nvidia", "nccl", "lib")) for d in path]
     # With a RUNPATH or without torch what LD_LIBRARY_PATH holds comes first; torch imports its wheels itself if need be.
     for by, directory in (
         *(("torch's RPATH", d) for d in asked.rpath if not asked.runpath),

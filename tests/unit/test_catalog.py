@@ -200,6 +200,7 @@ rank-out-of-range world-size-mismatch init-method-mismatch store-timeout-too-sho
 address-family-mismatch
 interface-missing interface-down interface-without-address interface-loopback interface-unroutable
 interface-differs-between-ranks route-missing data-ports-dropped data-ports-refused one-way-blocked mtu-mismatch
+nccl-no-interface nccl-comm-id nccl-address-unreachable nccl-config-file nccl-plugin-missing nccl-no-rdma
 link-flapping link-lossy link-slow address-order-dependent neighbour-silent partition duplicate-address port-range-exhausted
 backend-unknown backend-not-built backend-mismatch library-missing version-mismatch driver-mismatch
 transport-fallback transport-unavailable op-unsupported build-failure

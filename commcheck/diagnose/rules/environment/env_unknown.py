@@ -33,7 +33,8 @@ from commcheck.diagnose.rules.environment.settings import (
     seen,
 )
 from commcheck.model.case import Case
-from commcheck.model.diagnosis import Fix, Match
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
+from commcheck.model.nccl import NcclLibrary
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -52,12 +53,41 @@ def match(case: Case) -> Match | None:
     """Unknown names that are near to known ones or belong to a known family, and obsolete names."""
     findings = []
     for who in seen(case):
+        library = _library(case, who)
         for name in who.environment:
             row = lookup(name)
-            finding = _obsolete(who, row) if row is not None else _unknown(case, who, name)
+            if library is not None and name.startswith("NCCL_") and (row is None or row.owner == "nccl"):
+                finding = _asked(case, who, name, row, library)
+            else:
+                finding = _obsolete(who, row) if row is not None else _unknown(case, who, name)
             if finding is not None:
                 findings.append(finding)
     return match_of(findings)
+
+
+def _library(case: Case, who: Seen) -> NcclLibrary | None:
+    """The libnccl of the process's host, where it was asked."""
+    host = case.host(who.record.host) if who.record is not None else next(iter(case.hosts), None)
+    return host.nccl.library if host is not None and host.nccl is not None else None
+
+
+def _asked(case: Case, who: Seen, name: str, row: EnvVar | None, library: NcclLibrary) -> Finding | None:
+    """What the library's own list of names says of one."""
+    if name in library.names or not library.names:
+        return _obsolete(who, row) if row is not None and row.until and row.instead else None
+    if row is None or row.until:
+        found = _unknown(case, who, name) if row is None else _obsolete(who, row)
+        said = f"it is none of the {len(library.names)} names in libnccl {library.text}"
+        return found._replace(evidence=(*found.evidence, _words(who, said, library))) if found is not None else None
+    since = f" (since {row.since})" if row.since else ""
+    remark = f"read by other versions of NCCL{since}, and none of the names in libnccl {library.text}, {library.path}"
+    fix = Fix(
+        pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+        text=f"take {name} out, or use an NCCL that reads it",
+        unset=(name,),
+        applies_to_ranks=() if who.rank is None else (who.rank,),
+    )
+    return _finding(who, f"NCCL {library.text} does not read {name}{since}", OBSOLETE, remark, name, fix)
 
 
 def _unknown(case: Case, who: Seen, name: str) -> Finding | None:
@@ -108,6 +138,10 @@ def _obsolete(who: Seen, row: EnvVar) -> Finding | None:
     )
     remark = f"{row.owner} up to {row.until}{instead}. {row.meaning}"
     return _finding(who, f"{row.name} is obsolete{instead}", OBSOLETE, remark, row.name, fix)
+
+
+def _words(who: Seen, said: str, library: NcclLibrary) -> Evidence:
+    return Evidence(kind=EvidenceKind.VALUE, text=said, rank=who.rank, source=library.path)
 
 
 def _finding(who: Seen, title: str, confidence: float, remark: str, name: str, fix: Fix) -> Finding:

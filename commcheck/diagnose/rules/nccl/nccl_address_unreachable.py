@@ -1,0 +1,124 @@
+"""NCCL would tell the other hosts to connect to an address that they cannot reach.
+
+**What you see**
+
+Ranks hang in their first collective or time out; with NCCL_DEBUG=INFO `socketPollConnect: connect ... returned Connection
+refused`, `No route to host`, or nothing at all. The store works: it uses MASTER_ADDR.
+
+**Why it happens**
+
+The rank that makes the unique id puts the address of its own interface into it: by default the first that is not docker* or
+lo*, which may be a virtual bridge, a management network or a container's own. With NCCL_SOCKET_IFNAME=lo, or where there is
+nothing else, it is 127.0.0.1, which on every other host is that host itself.
+
+**How to fix**
+
+Set NCCL_SOCKET_IFNAME to the interface of a network that all hosts share, or open that network for the hosts' ephemeral ports.
+
+**How to confirm**
+
+`commcheck lint --backend nccl` shows interface and address; from another host, `nc -zv ADDRESS PORT` while the job starts.
+"""
+
+from __future__ import annotations
+
+from commcheck.diagnose.rules.nccl.shared import (
+    Asked,
+    asked,
+    better,
+    by_library,
+    interfaces,
+    named,
+    setting,
+    several_hosts,
+    surely,
+)
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Link, Match
+from commcheck.model.nccl import NcclAddress, NcclReach
+from commcheck.model.rule import Rule
+from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+LOOPBACK = 0.95
+TRIED = 0.9
+"""A connection to a listener on that very address was tried, and failed."""
+PERHAPS = 0.4
+"""Loopback, and nothing says whether there are other hosts."""
+
+
+def match(case: Case) -> Match | None:
+    """A loopback address in a job of several hosts, or one to which other hosts' connections have failed."""
+    many = several_hosts(case)
+    everyone = asked(case)
+    for one in everyone:
+        answer = one.nccl.answer
+        if answer is None or not answer.works or not answer.address:
+            continue
+        looped = answer.address.startswith("127.") or answer.address == "::1"
+        if looped and many is not False:
+            what = f"NCCL would tell the other hosts to connect to {answer.address} ({answer.interface})"
+            return _match(one, what, LOOPBACK if many else PERHAPS, ())
+        failed = tuple(
+            (o, r) for o in everyone for r in o.nccl.reached if r.host == one.host.host and r.outcome != "ok"
+        )
+        tried = [r for o in everyone for r in o.nccl.reached if r.host == one.host.host]
+        if failed:
+            who = ", ".join(o.host.host for o, _ in failed)
+            some = "" if len(failed) == len(tried) else f" ({len(tried) - len(failed)} others can)"
+            what = (
+                f"NCCL on {one.host.host} takes {answer.address} ({answer.interface}), which {who} cannot reach{some}"
+            )
+            return _match(one, what, TRIED, failed)
+    return None
+
+
+def _match(one: Asked, title: str, confidence: float, failed: tuple[tuple[Asked, NcclReach], ...]) -> Match:
+    attempts = tuple(
+        Evidence(
+            kind=EvidenceKind.PROBE,
+            text=f"{other.host.host} to {reach.address} port {reach.port}: {reach.outcome} {reach.detail}".rstrip(),
+            source="own connection to a listener there",
+        )
+        for other, reach in failed[:6]
+    )
+    chosen = "NCCL_SOCKET_IFNAME" in one.nccl.environment
+    return Match(
+        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        title=f"{title}{one.where}",
+        confidence=surely(one, confidence),
+        ranks=one.ranks,
+        hosts=(one.host.host,),
+        links=tuple(Link(source=o.host.host, target=one.host.host, port=r.port) for o, r in failed),
+        evidence=(
+            *((setting(one, "NCCL_SOCKET_IFNAME"),) if chosen else ()),
+            *by_library(one),
+            *attempts,
+            interfaces(one),
+        ),
+        fixes=named(one, _other(one)),
+    )
+
+
+def _other(one: Asked) -> NcclAddress | None:
+    """An interface to name in place of the one that was taken."""
+    found = better(one.nccl)
+    taken = one.nccl.answer.interface if one.nccl.answer else ""
+    return None if found is None or found.interface == taken else found
+
+
+RULE = Rule(
+    cause="nccl-address-unreachable",
+    code="CC182",
+    title="The address that NCCL forms a communicator from cannot be reached",
+    stage=Stage.SETUP,
+    symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.SETUP_FAILURE),
+    fixes=(
+        (
+            FixPattern.COMMUNICATION_CONFIGURATION,
+            "set NCCL_SOCKET_IFNAME to the interface of a network that all hosts share",
+        ),
+        (FixPattern.NETWORK_SETTING, "let the hosts connect to each other's ephemeral ports on that network"),
+    ),
+    match=match,
+    needs=("hosts",),
+)

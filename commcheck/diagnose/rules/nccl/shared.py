@@ -1,0 +1,142 @@
+"""What the rules of this folder share: the hosts whose libnccl was asked, and how they are spoken of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from commcheck.model.base import ranks_text
+from commcheck.model.case import Case, Ended, HostFacts, Origin
+from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix
+from commcheck.model.nccl import NcclAddress, NcclFacts
+from commcheck.model.taxonomy import FixPattern
+
+FAMILY = {"AF_INET": "ipv4", "AF_INET6": "ipv6"}
+WORDS = {"ipv4": "IPv4", "ipv6": "IPv6"}
+SECOND_CHOICE = ("lo", "docker", "virbr", "veth", "br-")
+"""Interfaces that lead to no other host, by how their names begin."""
+
+
+class Asked(NamedTuple):
+    """A host, what its libnccl said, and the ranks there that use NCCL (none for lint)."""
+
+    host: HostFacts
+    nccl: NcclFacts
+    ranks: tuple[int, ...]
+
+    @property
+    def where(self) -> str:
+        """For the end of a title: which ranks, or nothing for this host alone."""
+        return f" ({ranks_text(self.ranks)})" if self.ranks else ""
+
+
+def asked(case: Case) -> tuple[Asked, ...]:
+    """The hosts where NCCL matters and was asked about. None where the world came through: its settings work."""
+    if case.ended is Ended.FINISHED:
+        return ()
+    found = []
+    for host in case.hosts:
+        if host.nccl is not None:
+            ranks = tuple(r.name for r in case.ranks if r.host == host.host and "nccl" in (r.backend or "nccl"))
+            found.append(Asked(host, host.nccl, ranks))
+    return tuple(found)
+
+
+def several_hosts(case: Case) -> bool | None:
+    """Whether the job runs on more than one host; None where nothing says so."""
+    if case.origin is not Origin.STATIC:
+        return len({r.host for r in case.ranks} or {h.host for h in case.hosts}) > 1
+    if len(case.hosts) > 1:
+        return True
+    for name in ("GROUP_WORLD_SIZE", "SLURM_NNODES", "SLURM_JOB_NUM_NODES", "PET_NNODES"):
+        if (count := _number(case.environment, name)) is not None:
+            return count > 1
+    size, local = _number(case.environment, "WORLD_SIZE"), _number(case.environment, "LOCAL_WORLD_SIZE")
+    return None if size is None or local is None else local < size
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name, "").partition(":")[0]
+    return int(text) if text.isdecimal() else None
+
+
+def by_library(one: Asked) -> tuple[Evidence, ...]:
+    """What the library itself said, as evidence."""
+    library, answer = one.nccl.library, one.nccl.answer
+    if answer is not None and answer.predicted:
+        text = "there is no libnccl to ask; this is what NCCL 2.28 and later do"
+        return (Evidence(kind=EvidenceKind.FACT, text=text, source="predicted from settings and addresses"),)
+    if library is None or answer is None:
+        return ()
+    source = f"libnccl {library.text}, {library.path}"
+    said = [line for line in answer.said if not line.startswith("commcheck:")]
+    if answer.works:
+        text = f"NCCL takes {answer.interface or 'an interface'}, and the others would connect to {answer.address}"
+        return (Evidence(kind=EvidenceKind.VALUE, text=text, source=source),)
+    what = f"ncclGetUniqueId returned {answer.result}"
+    lines = [f"{what}: {said[0]}", *said[1:3]] if said else [what]
+    return tuple(Evidence(kind=EvidenceKind.VALUE, text=line, source=source) for line in lines)
+
+
+PREDICTED = 0.7
+"""At most, where the library was not asked: it may be of another version."""
+
+
+def surely(one: Asked, confidence: float) -> float:
+    """How sure a cause is that rests on what the library does."""
+    return min(confidence, PREDICTED) if one.nccl.answer is not None and one.nccl.answer.predicted else confidence
+
+
+def setting(one: Asked, name: str) -> Evidence:
+    """A variable as NCCL gets it, with where it is set."""
+    value = one.nccl.environment.get(name)
+    text = f"{name} is not set" if value is None else f"{name}={value}"
+    return Evidence(kind=EvidenceKind.FACT, text=text, source=origin(one.nccl, name))
+
+
+def origin(nccl: NcclFacts, name: str) -> str:
+    """The file that sets a variable, or the environment."""
+    for file in nccl.files:
+        for one in file.settings:
+            if one.name == name and not one.hidden_by:
+                return f"{file.path}, line {one.line}"
+    return "environment"
+
+
+def interfaces(one: Asked) -> Evidence:
+    """The interfaces with their addresses, as evidence."""
+    parts = []
+    for name in names(one.nccl):
+        mine = [a for a in one.nccl.addresses if a.interface == name and a.family != "link"]
+        state = "" if any(a.running for a in one.nccl.addresses if a.interface == name) else " (down or no carrier)"
+        parts.append(f"{name} {'/'.join(a.address for a in mine[:2]) or 'without address'}{state}")
+    return Evidence(kind=EvidenceKind.FACT, text=f"{one.host.host} has {', '.join(parts)}", source="getifaddrs")
+
+
+def names(nccl: NcclFacts) -> tuple[str, ...]:
+    """The interfaces, in the kernel's order."""
+    return tuple(dict.fromkeys(a.interface for a in nccl.addresses))
+
+
+def better(nccl: NcclFacts, family: str = "") -> NcclAddress | None:
+    """An address that other hosts may reach: running, and neither loopback nor a bridge of this host alone."""
+    for one in nccl.addresses:
+        local = one.address.startswith(("fe80", "::1")) or one.interface.startswith(SECOND_CHOICE)
+        if one.family in WORDS and family in ("", one.family) and one.running and not local:
+            return one
+    return None
+
+
+def named(one: Asked, found: NcclAddress | None) -> tuple[Fix, ...]:
+    """To name the interface of an address."""
+    if found is None:
+        return ()
+    value = f"={found.interface}"
+    return (
+        Fix(
+            pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+            text=f"name an interface that this host has: NCCL_SOCKET_IFNAME={value} ({found.address})",
+            set={"NCCL_SOCKET_IFNAME": value},
+            applies_to_ranks=one.ranks,
+        ),
+    )
