@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from commcheck.diagnose.fabric import DIRECT, Port, amazon, choice, level, nearest, ports, usable, yes
+from commcheck.diagnose.fabric import DIRECT, Choice, Port, amazon, choice, level, nearest, ports, usable, yes
 from commcheck.diagnose.rules.environment.settings import WORKS_ANYWAY, Finding, fact
 from commcheck.diagnose.rules.fabric.shared import SHOWN, Meeting, fix, meetings, names, of_host, of_port
 from commcheck.model.case import Case
@@ -57,6 +57,8 @@ def named_wrongly(meeting: Meeting) -> Iterator[Finding]:
     if not told or not there or yes(meeting.value("NCCL_IB_DISABLE")) or _forced(meeting) in ("ib", "socket"):
         return
     wanted, active = choice(told), [p for p in there if p.port.active]
+    if meeting.host.nccl is not None and not any(alone_of(wanted, p) for p in there):
+        return  # a name that fits no card at all is the cause nccl-no-rdma
     repair = fix(meeting, "name active ports, or unset NCCL_IB_HCA to use all", unset=("NCCL_IB_HCA",))
     seen = (fact("NCCL_IB_HCA", told, meeting.who), *(of_port(meeting, p) for p in there))
     if active and not usable(meeting.fabric, meeting.who.environment):
@@ -73,6 +75,11 @@ def named_wrongly(meeting: Meeting) -> Iterator[Finding]:
             entry = name if number is None else f"{name}:{number}"
             what = "is not active" if meant else "is no card or port of this host"
             yield _finding(meeting, f"NCCL_IB_HCA names {entry}, which {what}", LOOKED_AT, seen, repair)
+
+
+def alone_of(wanted: Choice, p: Port) -> bool:
+    """Whether a list takes the card, whatever its port."""
+    return wanted._replace(entries=tuple((name, None) for name, _ in wanted.entries)).takes(p.card.name, p.port.number)
 
 
 def asleep(meeting: Meeting) -> Iterator[Finding]:

@@ -35,6 +35,8 @@ def _forced(meeting: Meeting) -> Iterator[Finding]:
     if found and meeting.fabric.verbs:
         return
     there = ports(meeting.fabric)
+    if not there and meeting.host.nccl is not None:
+        return  # the cause nccl-no-rdma
     why = "this host has no RDMA card" if not there else f"none of {names(there)} can be used"
     if found:
         why = "there is no /dev/infiniband/uverbs* to open the cards by"
