@@ -1,6 +1,6 @@
 """Every host against every other: what is measured between them, which hosts and links are bad, and the reports of it.
 
-No torch, and no world of ranks. Pure, so without sockets, files or a clock: values, rounds, group_testing, addresses, blame,
+What may not be here: torch, and worlds of ranks. Pure, so without sockets, files or a clock: values, rounds, group_testing, addresses, blame,
 speed, pace, reach, drift, judge, saying, exclude, and the renderers (to_*). Effects:
 
 agent        a host's side: it says what it is, and does what it is told

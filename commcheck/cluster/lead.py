@@ -43,10 +43,10 @@ LOADED_ROUNDS = 32
 """Rounds in which all pairs talk at once: so many samples of each host."""
 LOADED_TIMES = 2.0
 """How much longer streams last while all talk, in both directions at once: none is to be alone for most of its time."""
-AGAIN, AGAIN_LOADED = 2, 5
-"""How often a link that stands out is measured again, alone; rounds that are repeated with all talking."""
-MOST_AGAIN = 64
-"""Links that are measured again, alone, at most."""
+AGAIN, AGAIN_LOADED = 6, 5
+"""How often a link that stands out is measured again, alone, at most; rounds that are repeated with all talking."""
+MOST_AGAIN = 24
+"""Links that are measured again, alone, each time at most."""
 
 
 class Options(Value, frozen=True):
@@ -87,7 +87,7 @@ class Lead:
         ranks = sorted(targets)
         timed = [_among(one, ranks, usable) for one in rounds(len(ranks), MOST_ROUNDS)]
         quiet = self._quiet(timed)
-        again = self._alone(stands_out(quiet))
+        again = self._alone(quiet)
         loaded: tuple[Measured, ...] = ()
         once_more: tuple[Measured, ...] = ()
         if self._options.seconds and len(ranks) > 3:
@@ -148,10 +148,11 @@ class Lead:
                 found += self._measured(wave, self._options.seconds, small=True)
         return tuple(found)
 
-    def _alone(self, links: Sequence[Pair]) -> tuple[Measured, ...]:
+    def _alone(self, quiet: tuple[Measured, ...]) -> tuple[Measured, ...]:
+        """What stands out, until it does so no more: the best of all counts."""
         found: list[Measured] = []
-        for a, b in links[:MOST_AGAIN]:
-            for _ in range(AGAIN):
+        for _ in range(AGAIN):
+            for a, b in stands_out((*quiet, *found))[:MOST_AGAIN]:
                 self._say(f"once more, alone: {self._name(a)} and {self._name(b)}")
                 found += self._measured(((a, b),), self._options.seconds, small=True)
         return tuple(found)
