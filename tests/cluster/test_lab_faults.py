@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,6 +267,21 @@ def after(first, look):
     return lambda lab, patience: (first(lab, LONG), look(lab, patience))[1]
 
 
+def beside(other, look):
+    """`look`, while `other` is being done."""
+
+    def both(lab, patience):
+        with ThreadPoolExecutor(1) as pool:
+            doing = pool.submit(other, lab, LONG)
+            wait_until(lambda: doing.running() or doing.done())
+            time.sleep(SHORT)  # until it is under way: that is what the test is of
+            seen = look(lab, patience)
+            doing.result()
+        return seen
+
+    return both
+
+
 # --- the cases: at least one for each kind ----------------------------------------------------------------------
 
 
@@ -292,6 +308,12 @@ CASES = {
     "address-missing": [case(connect(1, 0), "Network is unreachable", **ON_1)],
     "arp-silence": [case(connect(0, 1), LOST, **ON_1), case(connect6(0, 1), LOST, **ON_1)],
     "bandwidth": [case(transfer(1, 0, 1 << 18, within=1), "slow", rate="1mbit", **ON_1)],
+    "crowded-out": [
+        case(
+            several(transfer(0, 1, 1 << 18, 1.0), beside(transfer(1, 2, 1 << 27), transfer(0, 1, 1 << 18, 1.0))),
+            ("ok", "slow"), ("ok", "ok"), over=10, percent=99, **ON_0,
+        )
+    ],
     "delay": [
         case(round_trip(1, 0, 20), "late", "soon", milliseconds=10, **ON_1),
         case(round_trip(1, 0, 10), "late", "soon", milliseconds=10, jitter=2, way="out", **ON_1),
