@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from commcheck.errors import InputError, UsageError
+from commcheck.errors import InputError, UsageError, did_you_mean
 from commcheck.lab.validity import require_valid
 from commcheck.model.fault import FaultSpec, RankFault
 from commcheck.model.topology import Topology
@@ -41,6 +41,11 @@ def _read(raw: dict[str, Any], path: Path) -> tuple[Topology, tuple[FaultSpec, .
     try:
         if "lab" not in raw:
             return msgspec.convert(raw, Topology), ()
+        known = [field.encode_name for field in msgspec.structs.fields(file_type())]
+        for name in raw:
+            if name not in known:
+                hint = did_you_mean(name, known, f"these are: {', '.join(known)}")
+                raise InputError(f"--lab {path}: {name}: no field of a scenario; {hint}")
         whole = {"title": str(path), "expect": {"verdict": "healthy"}, "lab": raw["lab"], "fault": raw.get("fault", [])}
         read = msgspec.convert(whole, file_type())
     except msgspec.ValidationError as error:

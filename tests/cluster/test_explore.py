@@ -62,6 +62,7 @@ def test_faults_that_lie_in_a_lab_are_found_and_shrunk_to_what_meets_them(tmp_pa
         ("hosts = 2\nhost = 3\n", "host"),
         ("[lab]\nhosts = 2\n[[fault]]\nkind = 'exit'\nrank = 1\n", "only faults of hosts"),
         ("hosts = 1\n[[networks]]\nsubnet = 'x'\n", "lab.toml"),
+        ("[lab]\nhosts = 2\n[[faults]]\nkind = 'mtu'\n", "did you mean 'fault'"),
         ("hosts = ", "not TOML"),
     ],
 )
