@@ -41,7 +41,10 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 LOOPBACK = 0.95
 TRIED = 0.9
-"""A connection to a listener on that very address was tried, and failed."""
+"""A connection that NCCL makes too was tried, to a listener on that very address, and failed: between each host and the first,
+where the root is, or to the next one in the ring."""
+TRIED_ELSEWHERE = 0.6
+"""As that, between two hosts that may not need each other."""
 PERHAPS = 0.4
 """Loopback, and nothing says whether there are other hosts."""
 
@@ -68,8 +71,16 @@ def match(case: Case) -> Match | None:
             what = (
                 f"NCCL on {one.host.host} takes {answer.address} ({answer.interface}), which {who} cannot reach{some}"
             )
-            return _match(one, what, TRIED, failed)
+            order = [o.host.host for o in everyone]
+            needed = any(_needed(order, o.host.host, one.host.host) for o, _ in failed)
+            return _match(one, what, TRIED if needed else TRIED_ELSEWHERE, failed)
     return None
+
+
+def _needed(order: list[str], source: str, target: str) -> bool:
+    """NCCL connects this way whatever algorithm it takes; `order` is that of the ranks' hosts."""
+    at = order.index(source)
+    return order[0] in (source, target) or order[(at + 1) % len(order)] == target
 
 
 def _match(one: Asked, title: str, confidence: float, failed: tuple[tuple[Asked, NcclReach], ...]) -> Match:

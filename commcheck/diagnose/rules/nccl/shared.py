@@ -17,12 +17,24 @@ SECOND_CHOICE = ("lo", "docker", "virbr", "veth", "br-")
 """Interfaces that lead to no other host, by how their names begin."""
 
 
+FAILED = (Ended.FAILED, Ended.STALLED, Ended.DEADLINE)
+UNTIL_IT_FAILS = 0.7
+"""At most, while a world is on its way: what was asked beforehand does not end the watch over what really happens."""
+
+
+BEFORE_NCCL = 0.6
+"""At most, where ranks failed with errors that are not NCCL's: they did not come as far."""
+OF_NCCL = ("nccl error", "ncclinvalid", "ncclinternal", "ncclsystem", "ncclremote", "ncclunhandled")
+
+
 class Asked(NamedTuple):
-    """A host, what its libnccl said, and the ranks there that use NCCL (none for lint)."""
+    """A host, what its libnccl said, and the ranks there that use NCCL (none for lint). `limit`: the most that a cause may
+    be worth at this time."""
 
     host: HostFacts
     nccl: NcclFacts
     ranks: tuple[int, ...]
+    limit: float = 1.0
 
     @property
     def where(self) -> str:
@@ -35,11 +47,21 @@ def asked(case: Case) -> tuple[Asked, ...]:
     if case.ended is Ended.FINISHED:
         return ()
     found = []
+    limit = _limit(case)
     for host in case.hosts:
         if host.nccl is not None:
             ranks = tuple(r.name for r in case.ranks if r.host == host.host and "nccl" in (r.backend or "nccl"))
-            found.append(Asked(host, host.nccl, ranks))
+            found.append(Asked(host, host.nccl, ranks, limit))
     return tuple(found)
+
+
+def _limit(case: Case) -> float:
+    if case.origin is Origin.STATIC:
+        return 1.0
+    if case.ended not in FAILED:
+        return UNTIL_IT_FAILS
+    errors = [r.error.message.lower() for r in case.ranks if r.error is not None]
+    return BEFORE_NCCL if errors and not any(word in e for e in errors for word in OF_NCCL) else 1.0
 
 
 def several_hosts(case: Case) -> bool | None:
@@ -83,8 +105,9 @@ PREDICTED = 0.7
 
 
 def surely(one: Asked, confidence: float) -> float:
-    """How sure a cause is that rests on what the library does."""
-    return min(confidence, PREDICTED) if one.nccl.answer is not None and one.nccl.answer.predicted else confidence
+    """How sure a cause is that rests on what the library would do."""
+    guess = one.nccl.answer is not None and one.nccl.answer.predicted
+    return min(confidence, one.limit, PREDICTED if guess else 1.0)
 
 
 def setting(one: Asked, name: str) -> Evidence:
