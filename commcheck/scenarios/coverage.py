@@ -17,12 +17,10 @@ NOT_PRODUCED: dict[str, str] = {
     "device-fault": "it needs a GPU that fails: nothing on the CPU raises its errors",
     "driver-mismatch": "it needs a GPU's driver that is older than the CUDA of torch",
     "transport-fallback": "it needs an InfiniBand card that NCCL does not use, and NCCL",
-    "nccl-no-interface": _NCCL,
     "nccl-comm-id": _NCCL,
     "nccl-address-unreachable": _NCCL,
     "nccl-config-file": _NCCL,
     "nccl-plugin-missing": _NCCL,
-    "nccl-no-rdma": _NCCL,
     "address-order-dependent": "what blocks the direction that nobody needed leads, and this follows from it, as in interfaces/interface-loopback-0-low",
     "unclassified": "it is the answer where no cause fits, and a world that shows it on purpose would have one",
 }
