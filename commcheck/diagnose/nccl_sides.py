@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from commcheck.diagnose.finding import Finding
 from commcheck.diagnose.ingest import nccl_reading
 from commcheck.diagnose.ingest.nccl_reading import Communicator, Connection, Nccl, Process
-from commcheck.model.base import spans
+from commcheck.model.base import ranks_text, spans
 from commcheck.model.case import LogLine
 from commcheck.model.taxonomy import Symptom
 
@@ -105,12 +105,16 @@ def account(lines: Sequence[LogLine]) -> tuple[str, ...]:
         ranks = {member.rank for member in communicator.members}
         ready = {member.rank for member in communicator.members if member.complete}
         sizes = " or ".join(map(str, sorted(communicator.sizes)))
-        state = "all ready" if ready == ranks else f"ready: {spans(ready) or 'none'}"
+        state = (
+            ("all of them ready" if len(ranks) > 1 else "ready")
+            if ready == ranks
+            else f"ready: {spans(ready) or 'none'}"
+        )
         slowest = max((m.seconds for m in communicator.members if m.seconds is not None), default=None)
         time = "" if slowest is None else f", in {slowest:.2f} s"
         done.append(
             f"NCCL {' or '.join(nccl.versions) or '(version not said)'}: communicator {communicator.identity} of {sizes} ranks; "
-            f"said by ranks {spans(ranks)} on {len(hosts)} host{'s' if len(hosts) > 1 else ''}, {state}{time}"
+            f"said by {ranks_text(ranks)} on {len(hosts)} host{'s' if len(hosts) > 1 else ''}, {state}{time}"
         )
     return (*done, *_ways(nccl))
 
