@@ -5,6 +5,7 @@ without NVIDIA's driver costs two look-ups."""
 
 import os
 import re
+from collections.abc import Iterator
 
 from commcheck.model.fabric import Fabric, Gid, NetDevice, RdmaCard, RdmaPort
 from commcheck.probe import pci
@@ -14,6 +15,7 @@ _PEER_MODULES = ("nvidia_peermem", "nv_peer_mem")
 _PEER_REGISTERED = ("nv_mem", "nv_mem_nc", "nvidia-peermem")  # where NCCL looks, src/transport/net_ib/gdr.cc
 _RATE = re.compile(r"(?P<rate>\d{1,6}(?:\.\d)?) Gb/sec")
 _FIRST_GIDS = 2  # of an InfiniBand port: NCCL uses the first, or the second where it is routable
+_LINE = 64  # bytes: an address has 39 and a newline
 _UP = 0x1  # IFF_UP
 
 
@@ -40,8 +42,12 @@ def fabric(root: str = "/") -> Fabric | None:
 
 
 def _listed(directory: str) -> list[str]:
+    return sorted(_names(directory), key=_natural)
+
+
+def _names(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory), key=_natural)
+        return os.listdir(directory)
     except OSError:
         return []
 
@@ -77,9 +83,8 @@ def _interface(root: str, name: str) -> NetDevice:
 def _port(directory: str, numbered: int) -> RdmaPort:
     layer = text(directory, "link_layer")
     rate = _RATE.match(text(directory, "rate"))
-    places = [n for n in _listed(os.path.join(directory, "gids")) if n.isdigit()]
+    places = sorted(int(n) for n in _names(os.path.join(directory, "gids")) if n.isdigit())
     wanted = places if layer != "InfiniBand" else places[:_FIRST_GIDS]
-    gids = (_gid(directory, int(n)) for n in wanted)
     return RdmaPort(
         number=numbered,
         state=_named(text(directory, "state")),
@@ -87,7 +92,7 @@ def _port(directory: str, numbered: int) -> RdmaPort:
         layer=layer,
         rate=float(rate["rate"]) if rate else 0.0,
         lid=number(text(directory, "lid")),
-        gids=tuple(gid for gid in gids if gid is not None),
+        gids=_gids(directory, wanted),
         table=len(places),
     )
 
@@ -97,17 +102,39 @@ def _named(state: str) -> str:
     return state.partition(":")[2].strip() or state
 
 
-def _gid(directory: str, index: int) -> Gid | None:
-    """None where nothing is configured. A container may be refused places of the table that belong to another one."""
-    gid = Gid(index=index, address=text(directory, f"gids/{index}"))
-    if gid.empty:
-        return None
-    return Gid(
-        index=index,
-        address=gid.address,
-        kind=text(directory, f"gid_attrs/types/{index}"),
-        interface=text(directory, f"gid_attrs/ndevs/{index}"),
-    )
+def _gids(directory: str, places: list[int]) -> tuple[Gid, ...]:
+    """What is configured at these places: of the 256 that a RoCE port has, a few."""
+    found = []
+    for index, address in _addresses(os.path.join(directory, "gids"), places):
+        if not Gid(index=index, address=address).empty:
+            kind = text(directory, f"gid_attrs/types/{index}")
+            found.append(
+                Gid(index=index, address=address, kind=kind, interface=text(directory, f"gid_attrs/ndevs/{index}"))
+            )
+    return tuple(found)
+
+
+def _addresses(directory: str, places: list[int]) -> Iterator[tuple[int, str]]:
+    """The files of a table, read without what Python's text files cost, since there are two thousand of them in a host
+    with eight cards. A container may be refused the places that belong to another one."""
+    try:
+        at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
+    try:
+        for index in places:
+            try:
+                file = os.open(str(index), os.O_RDONLY, dir_fd=at)
+            except OSError:
+                continue
+            try:
+                yield index, os.read(file, _LINE).decode("ascii", "replace").strip()
+            except OSError:
+                pass
+            finally:
+                os.close(file)
+    finally:
+        os.close(at)
 
 
 def _peer_memory(root: str) -> str:
