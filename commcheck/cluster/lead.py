@@ -9,7 +9,7 @@ import msgspec
 from commcheck.cluster.addresses import Chosen, chosen
 from commcheck.cluster.agent import CARD, Board
 from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
-from commcheck.cluster.speed import stands_out, stands_out_loaded
+from commcheck.cluster.speed import losses, lossy, stands_out, stands_out_loaded
 from commcheck.cluster.values import (
     Answer,
     Card,
@@ -91,9 +91,11 @@ class Lead:
         loaded: tuple[Measured, ...] = ()
         once_more: tuple[Measured, ...] = ()
         if self._options.seconds and len(ranks) > 3:
-            loaded = self._loaded(timed[:: max(1, len(timed) // LOADED_ROUNDS)], "all at once")
+            lost = lossy(losses(quiet + again))
+            sound = [tuple((a, b) for a, b in one if not {(a, b), (b, a)} & lost.keys()) for one in timed]
+            loaded = self._loaded(sound[:: max(1, len(timed) // LOADED_ROUNDS)], "all at once")
             if stands_out_loaded(quiet + again, loaded):
-                once_more = self._loaded(timed[:AGAIN_LOADED], "all at once, again")
+                once_more = self._loaded(sound[:AGAIN_LOADED], "all at once, again")
         return Collected(
             names=self._names(),
             cards=self._cards,

@@ -16,6 +16,8 @@ from commcheck.model.cluster import Reach
 from commcheck.probe.attempts import connected
 from commcheck.probe.connect import CONNECT_DEADLINE
 
+PLAIN = 4
+"""Lost small packets from which a link is known to be bad: what a stream over it comes to would be luck, and takes seconds."""
 CONNECTS = 7
 """Connections whose times are taken."""
 
@@ -32,6 +34,8 @@ def measure(target: Target, own: int, *, seconds: float, small: bool, both: bool
     try:
         if small:
             values, there, back = _small(target, port)
+        if max(there.lost, back.lost) >= PLAIN:
+            seconds = 0.0
         if seconds and both:
             with ThreadPoolExecutor(1) as beside:
                 receiving = beside.submit(_streamed, target, port, wire.STREAM_OUT, seconds)

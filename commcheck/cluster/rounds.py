@@ -9,7 +9,7 @@ Round = tuple[Pair, ...]
 def count(hosts: int) -> int:
     """Rounds in which every host meets every other once: one less than hosts; as many, where their number is odd and one
     rests in each."""
-    return max(0, hosts - 1 + hosts % 2)
+    return hosts - 1 + hosts % 2 if hosts > 1 else 0
 
 
 def nth(hosts: int, number: int) -> Round:
