@@ -157,7 +157,7 @@ def asking(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _files(environment: Mapping[str, str], version: int) -> tuple[NcclFile, ...]:
     read = []
-    for path, wanted_by in nccl_conf.files(environment, version):
+    for path, wanted_by in nccl_conf.files(environment, version, _account_home()):
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 read.append(nccl_conf.parsed(path, file.read(LARGEST_FILE), version, wanted_by))
@@ -167,6 +167,15 @@ def _files(environment: Mapping[str, str], version: int) -> tuple[NcclFile, ...]
         except OSError as e:
             read.append(NcclFile(path=path, wanted_by=wanted_by, error=e.strerror or str(e)))
     return nccl_conf.ordered(environment, tuple(read))
+
+
+def _account_home() -> str | None:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # an account that only a number has, as in containers
+        return None
 
 
 def _plugins(environment: Mapping[str, str], names: Sequence[str]) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -96,7 +96,9 @@ def test_the_first_setting_of_a_name_counts(lines, environment) -> None:
 
 def test_files_and_their_lines_by_version() -> None:
     home = {"HOME": "/h", "NCCL_CONF_FILE": "/x"}
-    assert [p for p, _ in nccl_conf.files(home, 22105)] == ["/h/.nccl.conf", "/etc/nccl.conf"]
+    assert [p for p, _ in nccl_conf.files(home, 22105, "/a")] == ["/a/.nccl.conf", "/etc/nccl.conf"]
+    assert [p for p, _ in nccl_conf.files({"HOME": "/h"}, 23007, "/a")] == ["/h/.nccl.conf", "/etc/nccl.conf"]
+    assert [p for p, _ in nccl_conf.files({}, 23007)] == ["/etc/nccl.conf"]
     assert [p for p, _ in nccl_conf.files(home, 22304)] == ["/x", "/etc/nccl.conf"]
     text = "#A=1\r\nB=2\r\nwhat\n"
     old, new = nccl_conf.parsed("f", text, 22105), nccl_conf.parsed("f", text, 23007)

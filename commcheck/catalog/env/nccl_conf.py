@@ -11,18 +11,22 @@ SYSTEM_FILE = "/etc/nccl.conf"
 USER_FILE = ".nccl.conf"
 NAMED_SINCE = 22300
 """NCCL_CONF_FILE is read since 2.23."""
+HOME_SINCE = 23003
+"""~ is $HOME since 2.30; before, it is what the system's list of accounts has, whatever HOME says."""
 COMMENTS_SINCE = 22600
 """Lines that begin with # are comments since 2.26; before, one with = sets a variable of that name, which nobody reads."""
 CARRIAGE_RETURNS_SINCE = 23003
 """Since 2.30 a line may end as on Windows."""
 
 
-def files(environment: Mapping[str, str], version: int) -> tuple[tuple[str, str], ...]:
-    """The files that NCCL reads, in its order, each with the variable that names it ("" for the usual ones)."""
+def files(environment: Mapping[str, str], version: int, account: str | None = None) -> tuple[tuple[str, str], ...]:
+    """The files that NCCL reads, in its order, each with the variable that names it ("" for the usual ones).
+
+    `account`: the home directory in the system's list of accounts."""
     named = environment.get("NCCL_CONF_FILE", "") if version >= NAMED_SINCE else ""
     if named:
         return ((named, "NCCL_CONF_FILE"), (SYSTEM_FILE, ""))
-    home = environment.get("HOME")
+    home = environment.get("HOME") if version >= HOME_SINCE else account
     return (*(((f"{home}/{USER_FILE}", ""),) if home is not None else ()), (SYSTEM_FILE, ""))
 
 

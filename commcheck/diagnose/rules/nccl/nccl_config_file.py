@@ -7,7 +7,7 @@ effect, or one that nobody remembers has.
 
 **Why it happens**
 
-NCCL reads NCCL_CONF_FILE (since 2.23) or else ~/.nccl.conf, then /etc/nccl.conf, and never replaces what is set: the environment
+NCCL reads NCCL_CONF_FILE (since 2.23) or else ~/.nccl.conf (before 2.30 in the account's home, whatever HOME says), then /etc/nccl.conf, and never replaces what is set: the environment
 counts first, then the first line of the first file. A line is NAME=VALUE as it stands: blanks, quotes and `export` become part
 of the name or value. NCCL_CONF_FILE takes no `~`, and a file that is not there is passed over in silence.
 
