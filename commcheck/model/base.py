@@ -51,6 +51,13 @@ def ranks_text(ranks: Iterable[int]) -> str:
     return f"rank{'s' if len(known) > 1 else ''} {spans(known)}" if known else ""
 
 
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """Names for a sentence, each once: of many the first, and how many more."""
+    known = list(dict.fromkeys(names))
+    shown = ", ".join(known[:most])
+    return f"{shown} and {len(known) - most} more" if len(known) > most else shown
+
+
 _MANY = {"is": "are", "was": "were", "has": "have", "does": "do"}
 
 
