@@ -25,8 +25,8 @@ from commcheck.system.process import die_with_parent
 
 ID_DEADLINE = 4.0
 """Seconds for one unique id: it takes milliseconds, unless NCCL_COMM_ID is a name that a name server is asked for."""
-PLUGIN_DEADLINE = 2.0
-"""Seconds for loading the libraries beside it."""
+PLUGIN_DEADLINE = 1.0
+"""Seconds for loading each library beside it, and for printing the parameters: milliseconds, unless a file system hangs."""
 _ID_BYTES = 128  # NCCL_UNIQUE_ID_BYTES of nccl.h
 _MAGIC_SINCE = 21600
 """Since 2.16 a random number of 8 bytes stands in front of the address in the unique id (bootstrap.h)."""
@@ -96,10 +96,12 @@ def forked(work: Callable[[], bytes], deadline: float) -> tuple[bytes, str, str]
     """Run `work` in a fork, with its output caught: what it returns, what was printed, and why it has not returned."""
     out, out_in = os.pipe()
     said, said_in = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         # No exit of Python's and none of C's: only what `work` does may happen here.
         try:
+            die_with_parent(parent)
             os.dup2(said_in, 1)
             os.dup2(said_in, 2)
             os.write(out_in, work())
@@ -201,7 +203,7 @@ def parameters(library: ctypes.CDLL, environment: dict[str, str]) -> tuple[NcclP
         ctypes.CDLL(None).fflush(None)
         return b""
 
-    _, text, failed = forked(work, ID_DEADLINE)
+    _, text, failed = forked(work, PLUGIN_DEADLINE)
     return () if failed else dumped(text)
 
 

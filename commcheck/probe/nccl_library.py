@@ -20,11 +20,8 @@ from commcheck.model.plan import Place
 from commcheck.probe import nccl_elf, nccl_find
 from commcheck.probe.nccl_child import Begin, Question, Reply, Request
 
-CHILD_DEADLINE = 8.0
-"""Seconds for the child's start and all its answers but those of many settings: it takes a tenth of one. What a library can
-spend is bounded by the child's own deadlines."""
-SETTING_SECONDS = 0.1
-"""More for each further set of settings: 20 times what one takes."""
+CHILD_DEADLINE = 12.0
+"""Seconds for the child's start and its answers, which take a tenth of one: more than all its own deadlines together."""
 DEBUG = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,BOOTSTRAP", "NCCL_DEBUG_FILE": "/dev/stdout"}
 """What the asked library is to print, whatever the job wants printed; and nothing is to be written where the job writes."""
 RDMA_CARDS = "/sys/class/infiniband"

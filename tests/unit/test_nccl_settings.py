@@ -3,12 +3,14 @@
 import ctypes
 import faulthandler
 import os
+import struct
 import subprocess
 import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from commcheck.catalog.env import nccl_conf
 from commcheck.catalog.env.nccl_ifname import is_set, pattern
@@ -188,18 +190,38 @@ def test_a_library_that_is_no_nccl_is_said_and_the_child_goes_on() -> None:
             assert any(a.family == "ipv4" and a.address == "127.0.0.1" for a in reply.addresses)
 
 
-def test_no_child_is_left(tmp_path) -> None:
+HANGING = """
+import os, sys, time
+from commcheck.probe.nccl_child import forked
+os.dup2(2, 9)
+def told():
+    os.write(9, f"{os.getpid()}\\n".encode())
+    time.sleep(60)
+    return b""
+forked(told, 60.0)
+"""
+
+
+def gone(pid):
+    for _ in range(250):
+        if not os.path.exists(f"/proc/{pid}"):
+            return True
+        subprocess.run(["sleep", "0.02"], check=True)
+    return False
+
+
+def test_no_child_is_left_when_we_are_killed() -> None:
     code = (
-        "import os, sys; from commcheck.probe.nccl_library import Child\n"
+        "import os; from commcheck.probe.nccl_library import Child\n"
         "child = Child(); print(child._process.pid, flush=True); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    pid = int(done.stdout)
-    for _ in range(200):
-        if not os.path.exists(f"/proc/{pid}"):
-            return
-        subprocess.run(["sleep", "0.02"], check=True)
-    raise AssertionError(f"{pid} outlived its parent")
+    assert gone(int(done.stdout))
+    with subprocess.Popen([sys.executable, "-c", HANGING], stderr=subprocess.PIPE, text=True) as asking:
+        hanging = int(asking.stderr.readline())
+        assert os.path.exists(f"/proc/{hanging}")
+        asking.kill()
+    assert gone(hanging)
 
 
 def test_what_nccl_prints_is_read() -> None:
@@ -265,3 +287,84 @@ def test_a_connection_that_nccl_may_not_need_is_worth_less(source, target, expec
         for i, n in enumerate(names)
     ]
     assert worth(world(hosts, Ended.STALLED), "nccl-address-unreachable") == expected
+
+
+def shared_library(path, needed, tag=0, directories=""):
+    """A file with the sections that a loader's questions are answered from: 1 needed, 15 RPATH, 29 RUNPATH."""
+    texts = b"\0" + needed.encode() + b"\0" + directories.encode() + b"\0"
+    entries = [(1, 1), *([(tag, 2 + len(needed))] if tag else []), (0, 0)]
+    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    names = b"\0.dynamic\0.dynstr\0.shstrtab\0"
+    parts, at = [(1, dynamic), (10, texts), (18, names)], 64
+    rows, body = [struct.pack("<IIQQQQIIQQ", *[0] * 10)], b""
+    for name, data in parts:
+        rows.append(struct.pack("<IIQQQQIIQQ", name, 0, 0, 0, at + len(body), len(data), 0, 0, 0, 0))
+        body += data
+    header = b"\x7fELF\x02\x01".ljust(40, b"\0") + struct.pack(
+        "<QIHHHHHH", at + len(body), 0, 64, 0, 0, 64, len(rows), 3
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header.ljust(64, b"\0") + body + b"".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("tag", "found_by"),
+    [(15, "torch's RPATH"), (29, "LD_LIBRARY_PATH"), (0, "LD_LIBRARY_PATH")],
+    ids=["RPATH", "RUNPATH", "none"],
+)
+def test_torchs_own_directories_come_where_its_library_says(tmp_path, monkeypatch, tag, found_by) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    shared_library(
+        tmp_path / "torch/lib/libtorch_cuda.so", "libnccl.so.2", tag, "$ORIGIN/../../nvidia/nccl/lib:$ORIGIN"
+    )
+    for folder in ("nvidia/nccl/lib", "own"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "libnccl.so.2").touch()
+    found = find({"LD_LIBRARY_PATH": str(tmp_path / "own")}, path=[str(tmp_path)])
+    assert found.found_by == found_by
+    assert found.path == str(tmp_path / ("nvidia/nccl/lib" if tag == 15 else "own") / "libnccl.so.2")
+    without = find({}, path=[str(tmp_path)])
+    assert without.path == str(tmp_path / "nvidia/nccl/lib/libnccl.so.2")
+
+
+def test_a_torch_with_nccl_built_in_is_said_and_no_other_library_is_taken_for_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    shared_library(tmp_path / "torch/lib/libtorch_cuda.so", "libcudart.so.12")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "libnccl.so.2").touch()
+    found = find({"LD_LIBRARY_PATH": str(tmp_path / "own")}, path=[str(tmp_path)])
+    assert not found.path
+    assert "NCCL built in" in found.looked[0]
+
+
+some_addresses = st.lists(
+    st.builds(
+        NcclAddress,
+        interface=st.sampled_from(("lo", "eth0", "ib0", "docker0")),
+        family=st.sampled_from(("ipv4", "ipv6", "link")),
+        address=st.sampled_from(("10.0.0.1", "fd00::1")),
+        prefix=st.just(24),
+        running=st.booleans(),
+    ).map(lambda a: replace(a, address={"ipv4": "10.0.0.1", "ipv6": "fd00::1", "link": ""}[a.family])),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(some_addresses, LISTS, st.sampled_from(("", "AF_INET", "AF_INET6")), st.sampled_from((21605, 22707, 23203)))
+def test_every_refusal_has_a_reason(addresses, text, family, version) -> None:
+    wish = {"NCCL_SOCKET_IFNAME": text, "NCCL_SOCKET_FAMILY": family}
+    environment = {name: value for name, value in wish.items() if value}
+    chosen = choose(environment, addresses, version)
+    if chosen.result == SUCCESS:
+        return
+    library = NcclLibrary(path="/l", found_by="x", version=version)
+    nccl = NcclFacts(
+        library=library, answer=NcclAnswer(result=chosen.result), addresses=tuple(addresses), environment=environment
+    )
+    found = judge(Case(origin=Origin.STATIC, hosts=(HostFacts(host="a", nccl=nccl),)))
+    (one,) = (d for d in found.diagnoses if d.cause == "nccl-no-interface")
+    assert "NCCL takes none of" not in one.title
+    for fix in one.fixes:
+        mended = {name: value for name, value in environment.items() if name not in fix.unset} | fix.set
+        assert choose(mended, addresses, version).result == SUCCESS

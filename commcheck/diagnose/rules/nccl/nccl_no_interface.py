@@ -22,6 +22,8 @@ Name an interface that every host has, or leave the unusable ones out (`^docker,
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from commcheck.catalog.env.nccl_ifname import Pattern, is_set, pattern
 from commcheck.diagnose.rules.nccl.shared import (
     FAMILY,
@@ -37,7 +39,7 @@ from commcheck.diagnose.rules.nccl.shared import (
     surely,
 )
 from commcheck.model.case import Case
-from commcheck.model.diagnosis import Match
+from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -64,8 +66,17 @@ def match(case: Case) -> Match | None:
         ranks=tuple(sorted({rank for one in wrong for rank in one.ranks})),
         hosts=tuple(one.host.host for one in wrong),
         evidence=(*set_ones, *(e for one in wrong[:3] for e in (*by_library(one), interfaces(one)))),
-        fixes=named(lead, better(lead.nccl, family) or better(lead.nccl)),
+        fixes=_fixes(lead, family),
     )
+
+
+def _fixes(one: Asked, family: str) -> tuple[Fix, ...]:
+    found = better(one.nccl, family)
+    if found is not None or not family:
+        return named(one, found)
+    without = named(one, better(one.nccl))
+    text = "take addresses of either family: unset NCCL_SOCKET_FAMILY, and "
+    return tuple(replace(f, text=text + f.text, unset=("NCCL_SOCKET_FAMILY",)) for f in without)
 
 
 def _none(one: Asked) -> bool:
