@@ -15,7 +15,7 @@ def measured(options: Mapping[str, Any] | None) -> Iterator[None]:
         return
     import coverage
 
-    given = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+    given: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
     tracer = coverage.Coverage(data_suffix=True, **given)
     tracer.start()
     try:
