@@ -15,8 +15,34 @@ Start as many ranks per host as it has GPUs, and take the GPU by LOCAL_RANK, not
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.devices import taken
+from commcheck.diagnose.view import names
+from commcheck.model.base import ranks_text
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """A rank that failed and whose LOCAL_RANK is beyond the GPUs that it can see."""
+    wrong = [t for t in taken(case) if t.visible is not None and t.ordinal >= t.visible and not t.rank.finished]
+    wrong = [t for t in wrong if t.rank.error is not None or (t.rank.exit is not None and t.rank.exit.code != 0)]
+    if not wrong:
+        return None
+    lead = wrong[0]
+    ranks = names(t.rank for t in wrong)
+    seen = f"{lead.visible} GPU{'s' if lead.visible != 1 else ''}"
+    return Match(
+        symptom=Symptom.PREP_DEVICE_ERROR,
+        title=f"GPU {lead.ordinal} is asked for, and {seen} can be seen ({ranks_text(ranks)})",
+        confidence=0.95,
+        ranks=ranks,
+        hosts=tuple(dict.fromkeys(t.rank.host for t in wrong)),
+        evidence=tuple(e for t in wrong[:4] for e in t.shown),
+        fixes=tuple(Fix(pattern=pattern, text=text, applies_to_ranks=ranks) for pattern, text in RULE.fixes),
+    )
+
 
 RULE = Rule(
     cause="device-ordinal-out-of-range",
@@ -77,5 +103,7 @@ RULE = Rule(
             weight=0.8,
         ),
     ),
+    match=match,
     explains=PEERS_SEE,
+    needs=("ranks",),
 )

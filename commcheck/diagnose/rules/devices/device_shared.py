@@ -18,8 +18,38 @@ one host.
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.devices import Taken, as_one_host, taken
+from commcheck.diagnose.view import names
+from commcheck.model.base import ranks_text
+from commcheck.model.case import Case
+from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule, Signature
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
+
+
+def match(case: Case) -> Match | None:
+    """Ranks of one host that take the same GPU, in a world of NCCL's that did not come through."""
+    by_device: dict[tuple[str, str], list[Taken]] = {}
+    for one in taken(case):
+        # With this NCCL lets them, from 2.29 on.
+        if one.device and not one.rank.finished and one.rank.environment.get("NCCL_MULTI_RANK_GPU_ENABLE", "0") == "0":
+            by_device.setdefault((as_one_host(one.rank), one.device), []).append(one)
+    shared = [found for found in by_device.values() if len(found) > 1]
+    failed = any(t.rank.error is not None for found in shared for t in found)
+    if not shared or not failed:
+        return None
+    wrong = [t for found in shared for t in found]
+    ranks = names(t.rank for t in wrong)
+    return Match(
+        symptom=Symptom.SETUP_FAILURE,
+        title=f"{ranks_text(names(t.rank for t in shared[0])).capitalize()} take the same GPU ({shared[0][0].device})",
+        confidence=0.93,
+        ranks=ranks,
+        hosts=tuple(dict.fromkeys(t.rank.host for t in wrong)),
+        evidence=tuple(e for t in wrong[:6] for e in t.shown),
+        fixes=tuple(Fix(pattern=pattern, text=text, applies_to_ranks=ranks) for pattern, text in RULE.fixes),
+    )
+
 
 RULE = Rule(
     cause="device-shared-by-ranks",
@@ -69,5 +99,7 @@ RULE = Rule(
             weight=0.75,
         ),
     ),
+    match=match,
     explains=PEERS_SEE,
+    needs=("ranks",),
 )
