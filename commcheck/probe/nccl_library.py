@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from commcheck.catalog.env import nccl_conf
-from commcheck.catalog.env.select import relevant
+from commcheck.catalog.env.select import relevant, without_secret
 from commcheck.model.nccl import NcclFacts, NcclFile, NcclLibrary
 from commcheck.model.plan import Place
 from commcheck.probe import nccl_elf, nccl_find
@@ -163,7 +163,13 @@ def _files(environment: Mapping[str, str], version: int) -> tuple[NcclFile, ...]
                 read.append(NcclFile(path=path, wanted_by=wanted_by, error=e.strerror or str(e)))
         except OSError as e:
             read.append(NcclFile(path=path, wanted_by=wanted_by, error=e.strerror or str(e)))
-    return nccl_conf.ordered(environment, tuple(read))
+    return tuple(map(_without_secrets, nccl_conf.ordered(environment, tuple(read))))
+
+
+def _without_secrets(file: NcclFile) -> NcclFile:
+    replace = msgspec.structs.replace
+    settings = tuple(replace(s, value=without_secret(s.name.strip(), s.value)) for s in file.settings)
+    return replace(file, settings=settings, ignored=tuple((n, without_secret("", text)) for n, text in file.ignored))
 
 
 def _account_home() -> str | None:

@@ -192,3 +192,19 @@ def test_a_shell_without_nccl_asks_nothing(tmp_path) -> None:
     assert not any("nccl" in line.lower() for line in (*report["notes"], *report["not_evaluated"]))
     told = lint({N: "nope"}, tmp_path, "--backend", "gloo", library=False)
     assert not any(d["cause"].startswith("nccl") for d in told["diagnoses"])
+
+
+@needs_library
+def test_torch_is_not_imported_for_it(tmp_path) -> None:
+    code = (
+        "import sys; from commcheck.cli.main import main\n"
+        "main(['lint', '--backend', 'nccl', '--quiet', '--output', sys.argv[1]]); print(*sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "report")],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), VARIABLE: FOUND.path},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert "commcheck.cli.lint_nccl" in loaded
+    assert not loaded & {"torch", "numpy", "multiprocessing", "asyncio", "commcheck.worker"}

@@ -23,7 +23,7 @@ from commcheck.predict.nccl_interfaces import INVALID_USAGE, SUCCESS, SYSTEM_ERR
 from commcheck.probe import nccl_elf
 from commcheck.probe.nccl_child import Question, dumped, forked, said_by
 from commcheck.probe.nccl_find import VARIABLE, find
-from commcheck.probe.nccl_library import Child
+from commcheck.probe.nccl_library import Child, ask
 
 ADDRESSES = (
     *(
@@ -212,7 +212,7 @@ def gone(pid):
 
 def test_no_child_is_left_when_we_are_killed() -> None:
     code = (
-        "import os; from commcheck.probe.nccl_library import Child\n"
+        "import os; from commcheck.probe.nccl_library import Child, ask\n"
         "child = Child(); print(child._process.pid, flush=True); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
@@ -368,3 +368,12 @@ def test_every_refusal_has_a_reason(addresses, text, family, version) -> None:
     for fix in one.fixes:
         mended = {name: value for name, value in environment.items() if name not in fix.unset} | fix.set
         assert choose(mended, addresses, version).result == SUCCESS
+
+
+def test_a_files_secrets_are_not_kept(tmp_path) -> None:
+    path = tmp_path / "nccl.conf"
+    path.write_text("NCCL_PROXY_TOKEN=abc123\nNCCL_DEBUG=INFO\nhf_abcdefghijklmnopqrstuvwxyz\n", encoding="utf-8")
+    found = ask({"NCCL_CONF_FILE": str(path)}, library="/nonexistent/libnccl.so.2")
+    assert found.environment["NCCL_DEBUG"] == "INFO"
+    assert "abc123" not in str(found)
+    assert "hf_abcdef" not in str(found)
