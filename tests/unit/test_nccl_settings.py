@@ -377,3 +377,20 @@ def test_a_files_secrets_are_not_kept(tmp_path) -> None:
     assert found.environment["NCCL_DEBUG"] == "INFO"
     assert "abc123" not in str(found)
     assert "hf_abcdef" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SLURM_NNODES": "4"}, 0.6),
+        ({}, 0.35),
+        ({"SLURM_NNODES": "1"}, None),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, None),
+    ],
+)
+def test_a_bridge_of_one_host_is_named_where_there_are_others(environment, expected) -> None:
+    host = facts("a", interface="docker0", address="172.17.0.1")
+    case = Case(origin=Origin.STATIC, hosts=(host,), environment=environment)
+    assert worth(case, "nccl-address-unreachable") == expected
+    ours = Case(origin=Origin.STATIC, hosts=(facts("a"),), environment=environment)
+    assert worth(ours, "nccl-address-unreachable") is None

@@ -23,6 +23,7 @@ Set NCCL_SOCKET_IFNAME to the interface of a network that all hosts share, or op
 from __future__ import annotations
 
 from commcheck.diagnose.rules.nccl.shared import (
+    SECOND_CHOICE,
     Asked,
     asked,
     better,
@@ -47,6 +48,8 @@ TRIED_ELSEWHERE = 0.6
 """As that, between two hosts that may not need each other."""
 PERHAPS = 0.4
 """Loopback, and nothing says whether there are other hosts."""
+BRIDGE, BRIDGE_PERHAPS = 0.6, 0.35
+"""A bridge that usually leads to containers of this host alone, while there is another interface."""
 
 
 def match(case: Case) -> Match | None:
@@ -61,6 +64,10 @@ def match(case: Case) -> Match | None:
         if looped and many is not False:
             what = f"NCCL would tell the other hosts to connect to {answer.address} ({answer.interface})"
             return _match(one, what, LOOPBACK if many else PERHAPS, ())
+        tried_it = any(r.host == one.host.host for o in everyone for r in o.nccl.reached)
+        if many is not False and not tried_it and _bridge(answer.interface) and _other(one) is not None:
+            what = f"NCCL takes {answer.interface} ({answer.address}), by its name a bridge that no other host is on"
+            return _match(one, what, BRIDGE if many else BRIDGE_PERHAPS, ())
         failed = tuple(
             (o, r) for o in everyone for r in o.nccl.reached if r.host == one.host.host and r.outcome != "ok"
         )
@@ -75,6 +82,10 @@ def match(case: Case) -> Match | None:
             needed = any(_needed(order, o.host.host, one.host.host) for o, _ in failed)
             return _match(one, what, TRIED if needed else TRIED_ELSEWHERE, failed)
     return None
+
+
+def _bridge(interface: str) -> bool:
+    return interface.startswith(SECOND_CHOICE) and not interface.startswith("lo")
 
 
 def _needed(order: list[str], source: str, target: str) -> bool:
