@@ -129,6 +129,49 @@ def test_lines_that_users_posted() -> None:
     assert {c.via for c in nccl.connections} == {"P2P/IPC/read", "NET/Socket/0"}
 
 
+# As logs of two releases have it, with AWS's plug-in, and with sixteen ranks over InfiniBand (public logs, shortened).
+MORE = """\
+dml-1:7614:7691 [0] NCCL INFO NET/Plugin: Loaded net plugin AWS Libfabric (v6)
+dml-1:7614:7691 [0] NCCL INFO NET/OFI Selected Provider is efa (found 1 nics)
+dml-1:7614:7691 [0] NCCL INFO Using network AWS Libfabric
+aihub0008:207012:207012 [5] NCCL INFO Channel 05/0 : 6[6] -> 13[5] [receive] via NET/IB/5/GDRDMA
+aihub0008:207007:207007 [0] NCCL INFO Channel 00/0 : 8[0] -> 15[7] via P2P/IPC
+vae-0:10208:10234 [0] NCCL INFO Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM
+slinky-0:34636:47955 [3] NCCL INFO ncclCommInitRankConfig comm 0x7f78681f5a60 rank 3 nranks 6 cudaDev 3 nvmlDev 4 busId 11b000 commId 0x2ce24690783c1bda - Init COMPLETE
+slinky-0:34636:47955 [3] NCCL INFO Init timings - ncclCommInitRankConfig: rank 3 nranks 6 total 2.72 (kernels 1.40, alloc 0.50, bootstrap 0.00, allgathers 0.01, topo 0.11, graphs 0.01, connections 0.66, rest 0.03)
+[1,0]<stdout>:NCCL version 2.12.7+cuda11.4
+"""
+
+
+def test_lines_of_other_logs() -> None:
+    nccl = nccl_reading.read(_lines(MORE.splitlines()))
+    (aws,) = nccl.processes
+    assert (aws.plugin, aws.network) == ("AWS Libfabric", "AWS Libfabric")
+    assert {(c.source, c.target): c.via for c in nccl.connections} == {
+        (6, 13): "NET/IB/5/GDRDMA",
+        (8, 15): "P2P/IPC",
+        (0, 1): "P2P/CUMEM",
+    }
+    assert nccl.communicators[0].members[0].seconds == 2.72
+    assert nccl.versions == ("2.12.7",)
+    assert not judge(case_from_text([("job.log", MORE.encode())])).diagnoses
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("NCCL INFO GPU Direct RDMA Disabled for GPU 7000 / HCA 0 (distance 5 > 4)", "0: distance 5 > 4"),
+        ("NCCL INFO GPU Direct RDMA Disabled for GPU 3 / HCA 1 (distance 9 > 4)", "1: distance 9 > 4"),
+        ("NCCL INFO NET/IB : GPU Direct RDMA Disabled for HCA 5 'mlx5_5' (no module)", "mlx5_5: no module"),
+        ("NCCL INFO NET/IB : GPU Direct RDMA Disabled for HCA 5 'mlx5_5'", "mlx5_5"),
+        ("12.5 ncclTopoCheckGdr:532 NCCL TRACE GPU Direct RDMA Disabled for GPU/0-7000 (rank 0) - NET/0-1 (distance 9 > 5)", "distance 9 > 5"),
+    ],
+)  # fmt: skip
+def test_why_cards_do_not_reach_the_gpus(text: str, reason: str) -> None:
+    (process,) = nccl_reading.read(_lines([f"a:1:2 [0] {text}"])).processes
+    assert process.direct_off == (reason,)
+
+
 def test_rings_and_trees() -> None:
     head = "a:1:2 [0] NCCL INFO "
     lines = [

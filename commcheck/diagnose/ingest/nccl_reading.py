@@ -112,7 +112,9 @@ _CARD = Lazy(r"(?<![\w:])(?P<card>[A-Za-z][\w-]{0,60}:\d{1,3}/(?:IB|RoCE|uIB|Unk
 _SOCKETS = Lazy(r"\bNET/Socket ?: Using (?P<list>\[\d.{1,2000})")
 _SOCKET = Lazy(r"\[\d{1,3}\](?P<name>[^:\s]{1,60}):")
 _NETWORK = Lazy(r"\b(?:Using network|Assigned NET plugin) (?P<name>\S.{0,80}?)(?: to comm)?\s*$")
-_PLUGIN = Lazy(r"\b(?:NET/Plugin ?: Loaded net plugin|Successfully loaded external network plugin) (?P<name>\S{1,200})")
+_PLUGIN = Lazy(
+    r"\b(?:NET/Plugin ?: Loaded net plugin|Successfully loaded external network plugin) (?P<name>\S.{0,200}?)(?: \(v\d{1,3}\))?\s*$"
+)
 _SET = Lazy(r"\b(?P<name>NCCL_\w{1,60}) set (?:by environment )?to (?P<value>\S{1,200}?)\.?\s*$")
 _DIRECT = Lazy(
     r"(?:NET/IB ?: )?GPU Direct RDMA Disabled for (?:GPU \w+ / )?(?:HCA (?P<hca>\w+)(?: '(?P<name>[^']{1,60})')?)?.{0,40}?(?:\((?P<why>[^)]{1,80})\))?\s*$"
