@@ -18,6 +18,7 @@ from commcheck.model.diagnosis import (
     WorldReport,
 )
 
+_TELLS = ("INFO", "TRACE")  # levels at which NCCL tells of its communicators
 PROOF_ROWS = 256
 """Connections that a report lists; a world of 64 ranks has thousands, and their number says enough."""
 
@@ -68,11 +69,15 @@ def _account(case: Case) -> tuple[str, ...]:
         from commcheck.diagnose.fabric_ways import account as ways
 
         return ways(case)
-    if case.origin is not Origin.LOG or not case.lines:
+    lines = case.lines
+    if case.origin is not Origin.LOG:
+        talking = [r for r in case.ranks if r.environment.get("NCCL_DEBUG", "").upper() in _TELLS]
+        lines = tuple(line for r in talking for line in r.output)
+    if not lines:
         return ()
     from commcheck.diagnose.nccl_sides import account
 
-    return account(case.lines)
+    return account(lines)
 
 
 def versions(case: Case) -> dict[str, str]:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commcheck.diagnose.build import report
 from commcheck.diagnose.ingest import nccl_reading
 from commcheck.diagnose.logs import case_from_text
 from commcheck.diagnose.match import judge
 from commcheck.diagnose.nccl_sides import account
-from commcheck.model.case import LogLine
+from commcheck.model.case import Case, LogLine, Origin, RankRecord, World
 from commcheck.model.diagnosis import Diagnosis, Verdict
 
 
@@ -277,3 +278,16 @@ def test_the_account_in_words() -> None:
     first, second = account(lines)
     assert "of 2 ranks; said by ranks 0, 1 on 2 hosts, ready: 0" in first
     assert "cards mlx5_0:1/IB; connected via NET/IB/0/GDRDMA" in second
+
+
+def test_a_world_whose_ranks_tell_has_the_account_in_its_report() -> None:
+    lines = tuple(
+        _lines(
+            [_init("a", 1, 0, 2), _init("a", 2, 1, 2), "a:1:1 [0] NCCL INFO Channel 00/0 : 0[0] -> 1[1] via P2P/IPC"]
+        )
+    )
+    for level, told in (("INFO", True), ("WARN", False)):
+        rank = RankRecord(slot=0, rank=0, world_size=2, host="a", environment={"NCCL_DEBUG": level}, output=lines)
+        case = Case(origin=Origin.WORLD, world=World(size=2, backend="nccl"), ranks=(rank,))
+        notes = report(case, judge(case), command=("commcheck",), seconds=0.1).notes
+        assert any("connected via P2P/IPC" in note for note in notes) is told
