@@ -53,11 +53,13 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
     assert engine.render is not None
     run_id = secrets.token_hex(4)
     with tempfile.TemporaryDirectory(prefix="commcheck-") as directory:
-        words = _placed(engine.render(wanted), directory)
+        launch = engine.render(wanted)
+        words = _placed(launch, directory)
         progress.say(f"starting the ranks: {shlex.join(words)}")
         heard = _Heard(run_id, progress)
-        deadline = args.join_deadline or JOIN_DEADLINE
-        code = _run(words, heard, deadline, (args.deadline or max(WORLD_DEADLINE, 2 * deadline)) + LAST_WORDS + ENDING)
+        first = args.join_deadline or JOIN_DEADLINE
+        whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
+        code = _run(words, heard, first + whole if launch.at_end else first, whole)
     case, notes = heard.case(words[0], code)
     report = build.report(
         case,
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
     )
     progress.done()
     emit(report, args)
-    return exit_code(report.verdict)
+    return exit_code(report.verdict, args.format)
 
 
 def _wanted(args: argparse.Namespace, held: Allocation) -> Wanted:

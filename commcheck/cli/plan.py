@@ -15,16 +15,19 @@ _MOST_NODES = 100_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `commcheck plan`."""
     parser.add_argument(
-        "engine", nargs="?", metavar="ENGINE", help="torchrun, slurm, openmpi, hydra, kubernetes or ray"
+        "engine",
+        nargs="?",
+        metavar="ENGINE",
+        help="torchrun, slurm, openmpi, hydra, kubernetes, trainjob, pytorchjob or ray",
     )
     parser.add_argument("--nodes", type=int, default=1, metavar="N", help="hosts (default: 1)")
     parser.add_argument("--ranks-per-node", type=int, default=1, metavar="N", help="ranks on each host (default: 1)")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="a host to use; repeatable")
     parser.add_argument(
         "--report-dir",
-        default="commcheck-reports",
+        default="",
         metavar="DIR",
-        help="one that all hosts share (default: %(default)s)",
+        help="one that all hosts share (default: none, the reports come with the output)",
     )
     parser.add_argument(
         "--master-port", type=int, default=29500, metavar="PORT", help="the store's port (default: 29500)"
@@ -79,7 +82,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"# {note}")
     for command in launch.commands:
         print(command)
-    print(f"# afterwards: commcheck diagnose {args.report_dir}")
+    if args.report_dir:
+        print(f"# afterwards: commcheck diagnose {args.report_dir}")
+    elif not any("commcheck diagnose" in command for command in launch.commands):
+        print("# for one verdict of all ranks, pipe the output into: commcheck diagnose -")
     return 0
 
 

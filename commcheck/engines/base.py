@@ -63,11 +63,13 @@ class Wanted(Value, frozen=True):
 
 
 class Launch(Value, frozen=True):
-    """What would be started: files to write (name and text), then commands for a shell, and what to know about them."""
+    """What would be started: files to write (name and text), then commands for a shell, and what to know about them. `at_end`:
+    what a rank says is passed on when it has ended."""
 
     commands: tuple[str, ...]
     files: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    at_end: bool = False
 
 
 class Engine(Value, frozen=True):

@@ -7,6 +7,7 @@ The Kubeflow Trainer's pods are told by PET_NNODES and PET_NODE_RANK, which torc
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 
 from commcheck.engines.base import Engine, Environ, Launch, Member, Wanted, number, present
 
@@ -31,24 +32,46 @@ def detect(environ: Environ) -> Member | None:
 
 def render(wanted: Wanted) -> Launch:
     """The Service and the Job, and the commands that create them, follow them and delete them."""
+    items = [_service(wanted), _job(wanted, f"{wanted.name}-0.{wanted.name}")]
+    return applied(wanted, {"apiVersion": "v1", "kind": "List", "items": items}, f"job-name={wanted.name}", "job")
+
+
+def applied(wanted: Wanted, manifest: Mapping[str, object], selector: str, kind: str, done: str = "complete") -> Launch:
+    """The commands for a manifest: the pods' logs are where the reports are."""
     file = f"{wanted.name}.json"
-    first = f"{wanted.name}-0.{wanted.name}"
-    items = [_service(wanted), _job(wanted, first)]
-    manifest = {"apiVersion": "v1", "kind": "List", "items": items}
-    selector = f"job-name={wanted.name}"
+    logs = f"kubectl logs -l {selector} --prefix --tail=-1 --max-log-requests={max(wanted.nodes, 5)}"
     return Launch(
         commands=(
             f"kubectl apply -f {file}",
-            f"kubectl wait --for=condition=complete --timeout=300s job/{wanted.name}",
-            f"kubectl logs -l {selector} --prefix --tail=-1",
+            f"kubectl wait --for=condition={done} --timeout=300s {kind}/{wanted.name}",
+            logs if wanted.report_dir else f"{logs} | commcheck diagnose -",
             f"kubectl delete -f {file}",
         ),
         files=((file, json.dumps(manifest, indent=2) + "\n"),),
         notes=(
             *(() if wanted.image else (f"write your image in place of {_NO_IMAGE}",)),
-            "each pod's log is that rank's own view; mount one volume in all pods at the report directory to merge them",
+            "a rank that finds a fault ends its pod with 1, and the wait with a time-out: the logs tell all the same",
+            *(
+                (f"mount one volume in all pods at {wanted.report_dir}, to merge the reports",)
+                if wanted.report_dir
+                else ()
+            ),
         ),
     )
+
+
+def container(wanted: Wanted, command: Sequence[str], name: str) -> dict[str, object]:
+    """A pod's container that runs `command`."""
+    mounts = [{"name": "shm", "mountPath": "/dev/shm"}]  # noqa: S108
+    if wanted.report_dir:
+        mounts.append({"name": "reports", "mountPath": wanted.report_dir})
+    return {"name": name, "image": wanted.image or _NO_IMAGE, "command": list(command), "volumeMounts": mounts}
+
+
+def volumes(wanted: Wanted) -> list[dict[str, object]]:
+    """What `container` mounts."""
+    shm: dict[str, object] = {"name": "shm", "emptyDir": {"medium": "Memory"}}  # a container's own has 64 MiB
+    return [shm, {"name": "reports", "emptyDir": {}}] if wanted.report_dir else [shm]
 
 
 def _service(wanted: Wanted) -> dict[str, object]:
@@ -65,19 +88,14 @@ def _job(wanted: Wanted, first: str) -> dict[str, object]:
     agent = (
         *("torchrun", f"--nnodes={wanted.nodes}", f"--nproc-per-node={wanted.ranks_per_node}"),
         *("--node-rank=$(JOB_COMPLETION_INDEX)", f"--master-addr={first}", f"--master-port={wanted.master_port}"),
-        *("--no-python", "commcheck", "preflight", "--report-dir", wanted.report_dir, *wanted.options),
+        *("--no-python", *wanted.preflight),
     )
-    container = {
-        "name": "rank",
-        "image": wanted.image or _NO_IMAGE,
-        "command": list(agent),
-        "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "reports", "mountPath": wanted.report_dir}],  # noqa: S108
+    pod = {
+        "subdomain": wanted.name,
+        "restartPolicy": "Never",
+        "containers": [container(wanted, agent, "rank")],
+        "volumes": volumes(wanted),
     }
-    volumes: list[dict[str, object]] = [
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # a container's own has 64 MiB
-        {"name": "reports", "emptyDir": {}},
-    ]
-    pod = {"subdomain": wanted.name, "restartPolicy": "Never", "containers": [container], "volumes": volumes}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -101,7 +101,7 @@ def render(wanted: Wanted) -> Launch:
         command=list(wanted.preflight),
     )
     python = wanted.program[0] if len(wanted.program) > 1 else "python"
-    return Launch(commands=(shlex.join((python, file)),), files=((file, driver),))
+    return Launch(commands=(shlex.join((python, file)),), files=((file, driver),), at_end=True)
 
 
 def holds(environ: Environ) -> Allocation | None:

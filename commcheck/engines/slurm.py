@@ -86,7 +86,8 @@ def render(wanted: Wanted) -> Launch:
             f"#SBATCH --job-name={wanted.name}",
             *(f"#SBATCH {option}" for option in (*shape, *hosts)),
             "#SBATCH --time=00:05:00",
-            step,
+            # Without a shared directory it starts the ranks itself, by the same srun, and judges once.
+            step if wanted.report_dir else shlex.join((*wanted.program, "preflight", *wanted.options)),
             "",
         )
     )

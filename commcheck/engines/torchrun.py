@@ -49,6 +49,6 @@ ENGINE = Engine(
     name="torchrun",
     detect=detect,
     render=render,
-    within=("slurm", "openmpi", "hydra", "kubernetes", "accelerate", "sagemaker"),
+    within=("slurm", "openmpi", "hydra", "kubernetes", "trainjob", "accelerate", "sagemaker"),
     run=("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"),
 )

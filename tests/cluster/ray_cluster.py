@@ -19,6 +19,17 @@ def python():
     return None
 
 
+_ALL_THERE = """
+import sys, time, ray
+ray.init(logging_level="error", log_to_driver=False)
+deadline = time.monotonic() + float(sys.argv[2])
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]):
+    if time.monotonic() > deadline:
+        sys.exit("not all nodes are alive")
+    time.sleep(0.2)
+"""
+
+
 class Cluster:
     """The cluster that is up; `run` is a program on its head's host."""
 
@@ -35,12 +46,15 @@ def cluster(lab, directory, path):
     """Start it, wait until all nodes are there, and end it."""
     first = lab.hosts[0].address
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTEST"))}
+    # Ray's channels would ask a proxy for the cluster's own hosts.
+    kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
     environment = {
         **kept,
         "PYTHONPATH": os.getcwd(),
         "NO_COLOR": "1",
         "RAY_ADDRESS": f"{first}:{PORT}",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",  # a head turns it on by itself where a token lies in the home directory
         "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
     }
     ray = (path, "-c", "from ray.scripts.scripts import main; main()")
@@ -56,11 +70,12 @@ def cluster(lab, directory, path):
             with log.open("ab") as file:
                 words = (*ray, "start", *role, f"--node-ip-address={host.address}", *common)
                 daemons.append(host.popen(words, env=own, stdout=file, stderr=file))
-            if host.number == 0:
-                _until(lambda: lab.hosts[0].connect(first, PORT, 1.0) == "ok", "the head did not come up", log)
+            # One after the other: they share a file system here, and would choose the same names.
+            sockets = Path(directory) / "s" / "session_latest" / "sockets"
+            _until(lambda: len(list(sockets.glob("raylet*"))) > host.number, log)  # noqa: B023
         made = Cluster(lab, environment)
-        count = "import ray; ray.init(logging_level='error'); print(sum(n['Alive'] for n in ray.nodes()))"
-        _until(lambda: made.run(path, "-c", count).stdout.strip() == str(len(lab)), "the workers did not come up", log)
+        came = made.run(path, "-c", _ALL_THERE, str(len(lab)), str(UP_SECONDS))
+        assert came.returncode == 0, (came.stderr, log.read_text()[-3000:])
         yield made
     finally:
         for daemon in reversed(daemons):
@@ -73,9 +88,9 @@ def cluster(lab, directory, path):
                 daemon.wait()
 
 
-def _until(there, what, log):
+def _until(there, log):
     deadline = time.monotonic() + UP_SECONDS
     while not there():
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: {log.read_text()[-3000:]}")
+            raise AssertionError(f"the head did not come up: {log.read_text()[-3000:]}")
         time.sleep(0.2)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commcheck.engines.base import Wanted
-from commcheck.engines.detecting import completed, engines, member
+from commcheck.engines.detecting import completed, engines, held, member, run_named
 from commcheck.engines.nodelist import expand
 
 SRUN = {
@@ -60,6 +60,42 @@ def test_mpi_names_no_host_where_there_are_several() -> None:
     assert completed(HYDRA)[0] == {
         "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500",
     }  # fmt: skip
+
+
+BATCH = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "4", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_NODEID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("change", "ranks"),
+    [
+        ({}, 4),
+        ({"SLURM_NTASKS": "32"}, 32),
+        ({"SLURM_NTASKS": None}, 4),  # a shell that salloc gave
+        ({"SLURM_GPUS_ON_NODE": "8"}, 32),
+        ({"SLURM_STEP_ID": "4294967290"}, 4),  # the step of salloc's own shell
+        ({"SLURM_STEP_ID": "4294967291"}, 4),  # the batch script's
+        ({"SLURM_STEP_ID": "0"}, None),  # srun --pty bash
+        ({"SLURM_JOB_NUM_NODES": "1"}, None),
+        ({"RANK": "0"}, None),
+        ({"SLURM_JOB_ID": None}, None),
+    ],
+)
+def test_an_allocation_without_a_step_is_there_to_start_ranks_in(change: dict[str, str | None], ranks) -> None:
+    found = held({name: value for name, value in {**BATCH, **change}.items() if value is not None})
+    assert (found and (found.engine, found.ranks)) == (ranks and ("slurm", ranks))
+
+
+def test_an_entry_point_of_a_ray_job_has_the_cluster() -> None:
+    found = held({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"})
+    assert found is not None
+    assert (found.engine, found.nodes) == ("ray", 0)
+    assert held({"RAY_ADDRESS": "10.0.0.1:6379"}) is None
+
+
+def test_a_run_has_the_launcher_s_name() -> None:
+    assert run_named(SRUN) == "4711.0"
+    assert run_named({}) == ""
+    assert run_named({**MPIRUN, "PMIX_NAMESPACE": "prte-1"}) == "prte-1"
 
 
 def test_the_innermost_engine_speaks() -> None:
@@ -183,7 +219,17 @@ def test_plan_prints_commands_and_files() -> None:
     done = plan("slurm", "--nodes", "2", "--ranks-per-node", "8", "--options=--timeout 60")
     assert done.returncode == 0
     assert "#SBATCH --nodes=2" in done.stdout
-    assert "preflight --report-dir commcheck-reports --timeout 60" in done.stdout
+    assert (
+        "srun --nodes=2 --ntasks-per-node=8 --kill-on-bad-exit=0 commcheck preflight --report-to stdout" in done.stdout
+    )
+    assert "\ncommcheck preflight --timeout 60\n" in done.stdout
+    assert "commcheck diagnose -" in done.stdout
+
+
+def test_plan_with_a_directory_that_all_hosts_share() -> None:
+    done = plan("slurm", "--nodes", "2", "--ranks-per-node", "8", "--report-dir", "/shared")
+    assert done.stdout.count("--kill-on-bad-exit=0 commcheck preflight --report-dir /shared") == 2
+    assert "# afterwards: commcheck diagnose /shared" in done.stdout
 
 
 def test_plan_says_what_this_process_is() -> None:
