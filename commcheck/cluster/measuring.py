@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,9 @@ from commcheck.probe.connect import CONNECT_DEADLINE
 
 PLAIN = 4
 """Lost small packets from which a link is known to be bad: what a stream over it comes to would be luck, and takes seconds."""
-CONNECTS = 7
-"""Connections whose times are taken."""
+_DEADLINE = struct.pack("ll", 2, 0)  # struct timeval
+CONNECTS, CONNECT_SECONDS, LEAST_CONNECTS = 20, 0.1, 5
+"""Connections whose times are taken; seconds after which, and the number from which, no more are made."""
 
 
 def measure(target: Target, own: int, *, seconds: float, small: bool, both: bool = False) -> Measured:
@@ -101,10 +103,12 @@ def _small(target: Target, port: int) -> tuple[dict[str, float], Flow, Flow]:
 def _connect_time(target: Target, port: int) -> float:
     """Seconds that a connection takes: the median of some."""
     family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
-    times = []
-    for _ in range(CONNECTS):
+    times: list[float] = []
+    end = time.perf_counter() + CONNECT_SECONDS
+    while len(times) < LEAST_CONNECTS or (len(times) < CONNECTS and time.perf_counter() < end):
         with socket.socket(family, socket.SOCK_STREAM) as one:
-            one.settimeout(CONNECT_DEADLINE)
+            # By the kernel's own deadline: Python's would cost two further calls.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _DEADLINE)
             begin = time.perf_counter()
             one.connect((target.address, port))
             times.append(time.perf_counter() - begin)

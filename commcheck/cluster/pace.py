@@ -93,7 +93,7 @@ def _late(found: Seen, times: Mapping[Pair, float], known: Collection[int]) -> l
         best = min(times[d] for d in directions)
         title = f"{f'Answers of {who}' if who else _link(found, directions) + ': answers'} take {_time(best)}, those of the others {_time(usual)}"
         shown = [
-            seen(f"{_way(found, d)}: {_time(times[d])} there and back", "median of small messages") for d in directions
+            seen(f"{_way(found, d)}: {_time(times[d])} there and back", "median of connections") for d in directions
         ]
         made.append(
             _finding(
@@ -104,7 +104,7 @@ def _late(found: Seen, times: Mapping[Pair, float], known: Collection[int]) -> l
                     0.8 if who else 0.7,
                     hosts=_hosts(found, who, directions),
                     links=found.links(directions),
-                    evidence=(*some(shown), seen(f"usual: {_time(usual)}", "medians of small messages")),
+                    evidence=(*some(shown), seen(f"usual: {_time(usual)}", "medians of connections")),
                     fixes=(
                         network_fix(
                             "see which way the packets take, and what else the host is busy with",

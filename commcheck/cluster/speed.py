@@ -53,11 +53,12 @@ def rates(measured: Iterable[Measured]) -> dict[Pair, float]:
 
 
 def latencies(measured: Iterable[Measured]) -> dict[Pair, float]:
-    """The best latency of each link, for both of its directions."""
+    """The best latency of each link, for both of its directions: what a connection takes, since the kernels see to that
+    however busy the processes are."""
     found: dict[Pair, float] = {}
     for m in measured:
-        if m.latency_us is not None:
-            best = min(m.latency_us, found.get((m.source, m.target), math.inf))
+        if m.connect_us is not None:
+            best = min(m.connect_us, found.get((m.source, m.target), math.inf))
             found[m.source, m.target] = found[m.target, m.source] = best
     return found
 

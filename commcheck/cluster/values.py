@@ -64,8 +64,8 @@ class Flow(Value, frozen=True):
 
 
 class Measured(Value, frozen=True):
-    """A link, measured by `source`. `latency_us`: median round trip of a small message; `connect_us`: median of what a
-    connection takes, which is how a plain TCP ping counts; `ahead`: seconds by which the target's clock is ahead, at most
+    """A link, measured by `source`. `latency_us`: median round trip of a small message between two processes; `connect_us`:
+    median of what a connection takes, which is how a plain TCP ping counts; `ahead`: seconds by which the target's clock is ahead, at most
     `ahead_error` wrong. `failed`: why it could not be measured to the end."""
 
     source: int

@@ -246,7 +246,7 @@ def fine(rank, **changes):
 
 def link(a, b, gbit=10.0, us=50.0, lost=0, ahead=0.0):
     flow = Flow(gbit=gbit, sent=100, lost=lost)
-    return Measured(source=a, target=b, latency_us=us, there=flow, back=flow, ahead=ahead, ahead_error=0.001)
+    return Measured(source=a, target=b, connect_us=us, there=flow, back=flow, ahead=ahead, ahead_error=0.001)
 
 
 def judged(found):
