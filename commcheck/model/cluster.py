@@ -55,9 +55,9 @@ class Drift(Value, frozen=True):
 
 
 class ClusterReport(Value, frozen=True):
-    """The whole. `latency_us`: median round trip in microseconds, as a plain TCP ping has it; `gbit`: 10^9 bits per second of one stream, alone on its
-    link; `gbit_loaded`: the same while all other pairs of the round talk. None: not measured. `bad_hosts`: those to leave
-    out, as --exclude-file writes them. `begun`: seconds since the epoch."""
+    """The whole. `latency_us`: median round trip in microseconds, as a plain TCP ping has it; `gbit`: 10^9 bits per second
+    of one stream, alone on its link; `gbit_loaded`: the same while all other pairs of the round talk. None: not measured.
+    `bad_hosts`: those to leave out, as --exclude-file writes them. `begun`: seconds since the epoch."""
 
     verdict: Verdict
     command: tuple[str, ...]

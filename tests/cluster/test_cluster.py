@@ -52,8 +52,8 @@ FAULTS = {
     "dead port range": ([partial(made, kind="drop", hosts=(5,), ports="40000-50000")], "data-ports-dropped", ("h5",)),
     "slow link": ([partial(made, kind="bandwidth", hosts=(3,), rate="20mbit")], "link-slow", ("h3",)),
     "lossy link": ([partial(made, kind="loss", hosts=(2,), percent=2)], "link-lossy", ("h2",)),
-    "cable with another MTU": ([partial(made, kind="mtu", hosts=(6,), mtu=1400)], "mtu-mismatch", ("h6",)),
-    "interface with another MTU": ([partial(small_mtu, host=6)], "mtu-mismatch", ("h6",)),
+    "cable with another MTU": ([partial(made, kind="mtu", hosts=(4,), mtu=1400)], "mtu-mismatch", ("h4",)),
+    "interface with another MTU": ([partial(small_mtu, host=4)], "mtu-mismatch", ("h4",)),
     "stale hosts entry": (
         [partial(made, kind="resolves-to", hosts=(4,), name="h1", address="{h0}")],
         "host-resolves-differently",
@@ -66,7 +66,7 @@ FAULTS = {
     ),
 }
 NO_BAD_HOST = {"stale hosts entry"}
-SIZES = (8, pytest.param(16, marks=pytest.mark.whole))
+SIZES = (6, pytest.param(16, marks=pytest.mark.whole))
 
 
 def test_hosts_that_are_in_order_are_called_so(cores):
