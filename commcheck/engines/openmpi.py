@@ -34,6 +34,6 @@ ENGINE = Engine(
         local_size=("OMPI_COMM_WORLD_LOCAL_SIZE",),
     ),
     render=render,
-    within=("slurm", "lsf", "pbs"),
+    within=("slurm", "lsf", "pbs", "sagemaker"),
     run=("PMIX_NAMESPACE",),
 )

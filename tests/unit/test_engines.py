@@ -62,6 +62,55 @@ def test_mpi_names_no_host_where_there_are_several() -> None:
     }  # fmt: skip
 
 
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}
+SAGEMAKER = {"SM_HOSTS": '["algo-2", "algo-1"]', "SM_CURRENT_HOST": "algo-2", "SM_NUM_GPUS": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "engine", "rank", "size"),
+    [
+        (TORCHRUN, "torchrun", 3, 4),
+        ({**TORCHRUN, "ACCELERATE_MIXED_PRECISION": "no"}, "torchrun", 3, 4),
+        ({"RANK": "1", "WORLD_SIZE": "2", "ACCELERATE_MIXED_PRECISION": "no"}, "accelerate", 1, 2),
+        (
+            {"RANK": "9", "WORLD_SIZE": "16", "LOCAL_SIZE": "8", "CROSS_RANK": "1", "CROSS_SIZE": "2"},
+            "deepspeed",
+            9,
+            16,
+        ),
+        ({"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "4"}, "lightning", 1, 4),
+        (SAGEMAKER, "sagemaker", 1, 2),
+        ({**SAGEMAKER, **TORCHRUN}, "torchrun", 3, 4),
+        ({**SAGEMAKER, **MPIRUN}, "openmpi", 3, 4),
+    ],
+)
+def test_frameworks_launchers(environ: dict[str, str], engine: str, rank: int, size: int) -> None:
+    said = member(environ)
+    assert said is not None
+    assert (said.engine, said.rank, said.world_size) == (engine, rank, size)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"LOCAL_RANK": "1", "NODE_RANK": "1", "WORLD_SIZE": "4"},  # how many ranks the first host has is not said
+        {**SAGEMAKER, "SM_NUM_GPUS": "8"},
+        {**SAGEMAKER, "SM_HOSTS": '["algo-1"'},
+        {**SAGEMAKER, "SM_HOSTS": "[1, 2]"},
+        {**SAGEMAKER, "SM_CURRENT_HOST": "algo-9"},
+        {"RANK": "1", "WORLD_SIZE": "2"},
+    ],
+)
+def test_what_does_not_say_which_rank_it_is(environ: dict[str, str]) -> None:
+    assert member(environ) is None
+
+
+def test_a_host_s_entry_point_under_sagemaker_joins() -> None:
+    assert completed(SAGEMAKER)[0] == {
+        "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "algo-1", "MASTER_PORT": "29500",
+    }  # fmt: skip
+
+
 BATCH = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "4", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_NODEID": "0"}
 
 
@@ -111,7 +160,8 @@ def test_nothing_is_made_up() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*SRUN, *MPIRUN, *HYDRA, "FLUX_TASK_RANK", "JOB_COMPLETION_INDEX"]), st.text(max_size=12)
+        st.sampled_from([*SRUN, *MPIRUN, *HYDRA, *SAGEMAKER, "FLUX_TASK_RANK", "JOB_COMPLETION_INDEX", "PET_NNODES"]),
+        st.text(max_size=12),
     )
 )
 def test_any_environment_is_read(environ: dict[str, str]) -> None:
