@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import time
 
-from commcheck.cli.output import exit_code, text_width, use_color
+from commcheck.cli.cluster_history import add_history_arguments
+from commcheck.cli.output import text_width, use_color, write_file
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
 
 TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
+    from commcheck.cluster.history import Comparison
     from commcheck.cluster.lead import Options
     from commcheck.cluster.values import Collected
     from commcheck.model.cluster import ClusterReport
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "html", "junit", "prometheus", "nagios", "nhc")
 EXCLUDES = ("slurm", "mpi", "kubernetes")
 SECONDS = 0.15
 """Of each stream. TCP has found its pace after ten round trips."""
@@ -54,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bandwidth-seconds", type=float, default=SECONDS, metavar="S", help=f"of each stream (default: {SECONDS})"
     )
     how.add_argument("--quick", action="store_true", help="no streams: names, ports, large packets, latency, losses")
+    add_history_arguments(parser)
     out = parser.add_argument_group("output")
     out.add_argument("--format", choices=FORMATS, default="text", help="form of the report (default: text)")
     out.add_argument("--output", metavar="FILE", help="write the report to FILE instead of standard output")
@@ -70,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
     for name in ("bandwidth_seconds", "join_deadline"):
         if not getattr(args, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name):g}: must be more than 0")
+    if args.read is not None:
+        from commcheck.cli.cluster_history import read_again
+
+        return _told(args, read_again(args))
     if args.hosts is not None:
         return _say_what_to_start(args)
     options = Options(seconds=0.0 if args.quick else args.bandwidth_seconds, interface=args.interface)
@@ -136,10 +144,18 @@ def _finished(args: argparse.Namespace, found: Collected, begun: float) -> int:
     from commcheck.cli.options import command
     from commcheck.cluster.judge import report
 
-    made = report(found, command=command(), begun=begun, seconds=time.time() - begun)
+    return _told(args, report(found, command=command(), begun=begun, seconds=time.time() - begun))
+
+
+def _told(args: argparse.Namespace, made: ClusterReport) -> int:
+    """Compare the report with earlier ones, write it, and return the exit code that its form's reader expects."""
+    from commcheck.cli.cluster_history import apply_history
+    from commcheck.cluster.rendering import exit_code
+
+    made, changes = apply_history(args, made)
     _exclude(args, made)
-    _write(args, made)
-    return exit_code(made.verdict)
+    _write(args, made, changes)
+    return exit_code(made, args.format, socket.gethostname())
 
 
 def _exclude(args: argparse.Namespace, made: ClusterReport) -> None:
@@ -155,37 +171,25 @@ def _exclude(args: argparse.Namespace, made: ClusterReport) -> None:
         raise UsageError(f"--exclude-file {args.exclude_file}: {error.strerror or error}") from error
 
 
-def _write(args: argparse.Namespace, made: ClusterReport) -> None:
-    text = _rendered(args, made)
+def _write(args: argparse.Namespace, made: ClusterReport, changes: Comparison | None) -> None:
+    text = _rendered(args, made, changes)
     if args.output is None:
         sys.stdout.write(text)
         return
     try:
-        with open(args.output, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        write_file(args.output, text)
     except OSError as error:
         sys.stdout.write(text)
         raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
 
 
-def _rendered(args: argparse.Namespace, made: ClusterReport) -> str:
-    """The report in the form asked for; only that form's module is imported."""
-    if args.format == "json":
-        import msgspec
+def _rendered(args: argparse.Namespace, made: ClusterReport, changes: Comparison | None = None) -> str:
+    """The report in the form asked for."""
+    from commcheck.cluster.rendering import rendered
 
-        return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
-    return _text(made, color=use_color(args, sys.stdout), width=text_width(sys.stdout))
-
-
-def _text(made: ClusterReport, *, color: bool, width: int) -> str:
-    lines = [f"{made.verdict.upper()}  {len(made.hosts)} hosts  ({made.seconds:.1f} s)"]
-    for one in made.diagnoses:
-        lines += ["", f"{one.title}  [{one.code} {one.cause}]"]
-        lines += [f"  {e.text}" for e in one.evidence]
-        lines += [f"  do: {f.text}" for f in one.fixes]
-    lines += ["", *made.reach]
-    lines += [f"note: {note}" for note in (*made.notes, *made.not_evaluated)]
-    return "\n".join(lines) + "\n"
+    color = args.output is None and use_color(args, sys.stdout)
+    host = socket.gethostname()
+    return rendered(made, args.format, changes, host=host, color=color, width=text_width(sys.stdout))
 
 
 def _say_what_to_start(args: argparse.Namespace) -> int:

@@ -54,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
     paths: list[str] = args.paths
     if (earlier := shown(paths)) is not None:
         emit(earlier, args)
-        return exit_code(earlier.verdict)
+        return exit_code(earlier.verdict, args.format)
     found = _with_records(_read(paths, quiet=args.quiet))
     judgement = judge(found.case)
     command = ("commcheck", "diagnose", *paths)
     result = report(found.case, judgement, command=command, seconds=time.monotonic() - begin, notes=found.notes)
     emit(result, args)
-    return INTERRUPTED if found.interrupted else exit_code(result.verdict)
+    return INTERRUPTED if found.interrupted else exit_code(result.verdict, args.format)
 
 
 def _read(paths: "list[str]", *, quiet: bool) -> "Read":

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         _in_short(number, report)
     else:
         emit(report, args)
-    return exit_code(report.verdict)
+    return exit_code(report.verdict, args.format)
 
 
 _ONE_VIEW = (

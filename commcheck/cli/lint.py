@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         notes=told,
     )
     emit(done, args)
-    return exit_code(done.verdict)
+    return exit_code(done.verdict, args.format)
 
 
 def _may_use_nccl(backend: str, environment: dict[str, str]) -> bool:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     result = report_of(found, command=("commcheck", "diagnose", *words), seconds=args.watch, say=progress.say)
     progress.done()
     emit(result, args)
-    return exit_code(result.verdict)
+    return exit_code(result.verdict, args.format)
 
 
 def report_of(

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
     from commcheck.model.diagnosis import Report, Verdict
 
-FORMATS = ("text", "json", "junit", "html")
+FORMATS = ("text", "json", "junit", "html", "prometheus", "nagios", "nhc")
 
 # By the verdict's value: --help of a verb needs this module, and not the model.
 _EXIT = {"healthy": 0, "unhealthy": 1, "inconclusive": 3}
 
 
-def exit_code(verdict: "Verdict") -> int:
-    """The exit code of a verdict: healthy 0, unhealthy 1, inconclusive 3."""
+def exit_code(verdict: "Verdict", form: str = "text") -> int:
+    """The exit code of a verdict: healthy 0, unhealthy 1, inconclusive 3; or what the form's reader expects in its place."""
+    if form == "nagios":
+        from commcheck.report.to_nagios import EXITS
+
+        return EXITS[verdict.value]
+    if form == "nhc":
+        from commcheck.report.to_nhc import EXITS
+
+        return EXITS[verdict.value]
     return _EXIT[verdict.value]
 
 
@@ -71,8 +79,7 @@ def emit(report: "Report", args: "argparse.Namespace") -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(_rendered(report, args, file))
+        write_file(path, _rendered(report, args, None))
     except OSError as error:
         # The verdict was dear: it is not lost with the file.
         sys.stdout.write(_rendered(report, args, sys.stdout))
@@ -81,7 +88,29 @@ def emit(report: "Report", args: "argparse.Namespace") -> None:
         sys.stderr.write(f"commcheck: {report.verdict}; the report is in {path}\n")
 
 
-def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO") -> str:
+def write_file(path: str, text: str) -> None:
+    """Write a file that is never half there for whoever reads it meanwhile (node_exporter does, at any time); what is no
+    regular file is written as it is. Raises OSError."""
+    there = os.path.lexists(path)
+    plain = os.path.isfile(path) and not os.path.islink(path)
+    if there and not (plain and os.access(os.path.dirname(path) or ".", os.W_OK)):
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        return
+    temporary = f"{path}.{os.getpid()}.writing"
+    try:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        if there:
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO | None") -> str:
     """The report in the form asked for, without secrets; only that form's module is imported."""
     from commcheck.report.redact import clean
 
@@ -97,17 +126,24 @@ def _rendered(report: "Report", args: "argparse.Namespace", stream: "TextIO") ->
         from commcheck.report.to_html import render as render_page
 
         return render_page(report, around(report))
+    elif form == "prometheus":
+        from commcheck.report.to_prometheus import render
+    elif form == "nagios":
+        from commcheck.report.to_nagios import render
+    elif form == "nhc":
+        from commcheck.report.to_nhc import render
     else:
         from commcheck.report.to_text import render as render_text
 
-        return render_text(report, color=use_color(args, stream), width=text_width(stream))
+        color = stream is not None and use_color(args, stream)
+        return render_text(report, color=color, width=text_width(stream))
     return render(report)
 
 
-def text_width(stream: "TextIO") -> int:
+def text_width(stream: "TextIO | None") -> int:
     """The width to wrap to: the terminal's, at most 120; 100 in a file or pipe."""
     try:
-        columns = os.get_terminal_size(stream.fileno()).columns
+        columns = 0 if stream is None else os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         columns = 0
     return max(60, min(columns, 120)) if columns else 100

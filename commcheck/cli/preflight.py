@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
         report = _saved(args.save, planned, cases[0], report)
     progress.done()
     emit(report, args)
-    return exit_code(report.verdict)
+    return exit_code(report.verdict, args.format)
 
 
 def _saved(path: str, planned: Plan, case: Case, report: Report) -> Report:

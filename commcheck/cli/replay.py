@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     progress.done()
     emit(played.report, args)
-    return exit_code(played.report.verdict)
+    return exit_code(played.report.verdict, args.format)
 
 
 def _become_root(wish: Wish) -> None:

@@ -57,19 +57,25 @@ class Picture(NamedTuple):
     end: str
 
 
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
+def environment(*directories: str) -> jinja2.Environment:
+    """How the pages of all reports are made: what the templates of `directories` and this one's parts need."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader((*directories, os.path.dirname(__file__))),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(
-        visible=visible, line=one_line, ranks=ranks_text, sure=confidence_words, when=when, symptom=_symptom
-    )
-    return environment.get_template("page.html.j2")
+    made.filters.update(
+        visible=visible, line=one_line, ranks=ranks_text, sure=confidence_words, when=when, symptom=_symptom,
+        alike=alike, place=place, fix_lines=fix_lines,
+    )  # fmt: skip
+    return made
+
+
+@cache
+def _template() -> jinja2.Template:
+    return environment().get_template("page.html.j2")
 
 
 def render(report: Report, context: Context | None = None) -> str:
@@ -87,10 +93,8 @@ def render(report: Report, context: Context | None = None) -> str:
             headline=headline(report),
             roots=list(first.values()),
             consequences=[d for d in report.diagnoses if d.role is not Role.ROOT],
-            alike=alike,
             around=lambda e: () if e.line is None else (context or {}).get((e.source, e.line), ()),
-            fix_lines=lambda fix: fix_lines(fix, names),
-            where=place,
+            names=names,
             picture=_picture(report.timeline),
             phases=[(p, bad_text(p)) for p in summarize(report.phases)],
             proof=proof_lines(world) if world is not None and report.verdict is not Verdict.UNHEALTHY else (),

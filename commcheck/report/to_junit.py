@@ -17,19 +17,26 @@ def render(report: Report) -> str:
     unhealthy = report.verdict is Verdict.UNHEALTHY
     _verdict(suite, report)
     for phase in summarize(report.phases):
-        case = _case(suite, "commcheck.phase", phase.phase, phase.seconds)
+        case = case_of(suite, "commcheck.phase", phase.phase, phase.seconds)
         if phase.bad:
             text = bad_text(phase)
             # A phase that only some ranks came to, in a world that is fine otherwise, is no failure of its own.
-            _mark(case, "failure" if unhealthy and phase.failed else "skipped", text)
+            mark(case, "failure" if unhealthy and phase.failed else "skipped", text)
     for diagnosis in report.diagnoses:
-        case = _case(suite, "commcheck.diagnosis", f"{diagnosis.code} {diagnosis.cause}")
+        case = case_of(suite, "commcheck.diagnosis", f"{diagnosis.code} {diagnosis.cause}")
         root = diagnosis.role is Role.ROOT
         kind = "failure" if unhealthy and root else "skipped"
         title = one_line(diagnosis.title) if root else f"a consequence: {one_line(diagnosis.title)}"
-        _mark(case, kind, title, details=_details(diagnosis, slot_names(report.world)), symptom=diagnosis.symptom.value)
+        mark(
+            case, kind, title, details=details_of(diagnosis, slot_names(report.world)), symptom=diagnosis.symptom.value
+        )
     for number, reason in enumerate(report.not_evaluated):
-        _mark(_case(suite, "commcheck.not-evaluated", f"not evaluated {number + 1}"), "skipped", one_line(reason))
+        mark(case_of(suite, "commcheck.not-evaluated", f"not evaluated {number + 1}"), "skipped", one_line(reason))
+    return document(suite)
+
+
+def document(suite: Element) -> str:
+    """The suite, counted, as a document of its own."""
     for kind, total in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(kind, str(sum(1 for _ in suite.iter(total))))
     root_element = Element("testsuites", name="commcheck")
@@ -40,19 +47,21 @@ def render(report: Report) -> str:
 
 
 def _verdict(suite: Element, report: Report) -> None:
-    case = _case(suite, "commcheck", "verdict", report.seconds)
+    case = case_of(suite, "commcheck", "verdict", report.seconds)
     if report.verdict is Verdict.UNHEALTHY:
         roots = [one_line(d.title) for d in report.diagnoses if d.role is Role.ROOT]
-        _mark(case, "failure", "; ".join(roots) or "the world failed, and no cause was recognised")
+        mark(case, "failure", "; ".join(roots) or "the world failed, and no cause was recognised")
     elif report.verdict is Verdict.INCONCLUSIVE:
-        _mark(case, "error", one_line("; ".join(report.not_evaluated)) or "could not be decided")
+        mark(case, "error", one_line("; ".join(report.not_evaluated)) or "could not be decided")
 
 
-def _case(suite: Element, group: str, name: str, seconds: float = 0.0) -> Element:
+def case_of(suite: Element, group: str, name: str, seconds: float = 0.0) -> Element:
+    """A further test case."""
     return ET.SubElement(suite, "testcase", classname=group, name=_legal(name), time=f"{seconds:.3f}")
 
 
-def _mark(case: Element, kind: str, message: str, details: str = "", symptom: str = "") -> None:
+def mark(case: Element, kind: str, message: str, details: str = "", symptom: str = "") -> None:
+    """Say of a test case that it failed, could not be judged or is no test of its own."""
     mark = ET.SubElement(case, kind, message=_legal(message))
     if symptom:
         mark.set("type", symptom)
@@ -60,7 +69,8 @@ def _mark(case: Element, kind: str, message: str, details: str = "", symptom: st
         mark.text = _legal(details)
 
 
-def _details(diagnosis: Diagnosis, names: dict[int, str]) -> str:
+def details_of(diagnosis: Diagnosis, names: dict[int, str]) -> str:
+    """Where, why, and what to do."""
     where = ", ".join(filter(None, (ranks_text(diagnosis.ranks), *diagnosis.hosts)))
     lines = [f"symptom: {diagnosis.symptom.value}, confidence {diagnosis.confidence:.2f}"]
     if where:

@@ -16,7 +16,7 @@ EVIDENCE = 5  # pieces of evidence shown per diagnosis
 LABEL = 12  # width of the column of labels
 
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
-_VERDICT = {Verdict.HEALTHY: "green", Verdict.UNHEALTHY: "red", Verdict.INCONCLUSIVE: "yellow"}
+VERDICT_STYLE = {Verdict.HEALTHY: "green", Verdict.UNHEALTHY: "red", Verdict.INCONCLUSIVE: "yellow"}
 _STAGE = {
     Stage.BUILD: "build and import",
     Stage.SETUP: "communication setup",
@@ -25,8 +25,8 @@ _STAGE = {
 }
 
 
-class _Page:
-    """Lines under construction: wraps prose, never a command."""
+class Page:
+    """Lines of a report under construction: wraps prose, never a command."""
 
     def __init__(self, *, color: bool, width: int) -> None:
         self.color = color
@@ -34,11 +34,13 @@ class _Page:
         self.lines: list[str] = []
 
     def paint(self, text: str, *styles: str) -> str:
+        """Text in colour, where colour is wanted."""
         if not self.color or not styles:
             return text
         return f"\x1b[{';'.join(_COLORS[s] for s in styles)}m{text}\x1b[0m"
 
     def blank(self) -> None:
+        """An empty line, unless there is one."""
         if self.lines and self.lines[-1]:
             self.lines.append("")
 
@@ -68,9 +70,9 @@ class _Page:
 
 def render(report: Report, *, color: bool = False, width: int = 100) -> str:
     """The report as text that ends with a newline."""
-    page = _Page(color=color, width=width)
+    page = Page(color=color, width=width)
     page.lines.append(
-        f"{page.paint(report.verdict.value.upper(), 'bold', _VERDICT[report.verdict])}  {headline(report)}  "
+        f"{page.paint(report.verdict.value.upper(), 'bold', VERDICT_STYLE[report.verdict])}  {headline(report)}  "
         f"({report.seconds:.1f} s)"
     )
     roots = [d for d in report.diagnoses if d.role is Role.ROOT]
@@ -79,7 +81,7 @@ def render(report: Report, *, color: bool = False, width: int = 100) -> str:
     full = [d for number, d in enumerate(roots[:FULL]) if all(d.cause != other.cause for other in roots[:number])]
     for number, diagnosis in enumerate(full, 1):
         first = shown.setdefault(diagnosis.evidence, number)
-        _diagnosis(page, diagnosis, number if len(full) > 1 else 0, slot_names(report.world), first)
+        show_diagnosis(page, diagnosis, number if len(full) > 1 else 0, slot_names(report.world), first)
     _others(page, roots[len(full) :], [d for d in report.diagnoses if d.role is not Role.ROOT])
     if report.world is not None and report.verdict is not Verdict.UNHEALTHY:
         page.blank()
@@ -115,8 +117,8 @@ def confidence_words(value: float) -> str:
     return "a guess"
 
 
-def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, str], same: int) -> None:
-    """`same`: the diagnosis under which this one's evidence stands already, or its own number."""
+def show_diagnosis(page: Page, diagnosis: Diagnosis, number: int, names: dict[int, str], same: int) -> None:
+    """One in full. `same`: the diagnosis under which this one's evidence stands already, or its own number."""
     page.blank()
     title = f"{f'{number}. ' if number else ''}{one_line(diagnosis.title)}"
     page.title(title, f"[{one_line(f'{diagnosis.code} {diagnosis.cause}')}]")
@@ -144,7 +146,7 @@ def _diagnosis(page: _Page, diagnosis: Diagnosis, number: int, names: dict[int, 
         page.row("confirm", diagnosis.confirm)
 
 
-def _evidence(page: _Page, label: str, pieces: tuple[Evidence, ...]) -> None:
+def _evidence(page: Page, label: str, pieces: tuple[Evidence, ...]) -> None:
     found = alike(pieces)
     for number, (piece, ranks) in enumerate(found[:EVIDENCE]):
         source = f"{piece.source}:{piece.line}" if piece.line is not None else piece.source
@@ -183,7 +185,7 @@ def _list(names: tuple[str, ...], limit: int = 6) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
-def _others(page: _Page, roots: list[Diagnosis], consequences: list[Diagnosis]) -> None:
+def _others(page: Page, roots: list[Diagnosis], consequences: list[Diagnosis]) -> None:
     if roots or consequences:
         page.blank()
     for diagnosis in roots[:6]:
@@ -200,7 +202,7 @@ def _others(page: _Page, roots: list[Diagnosis], consequences: list[Diagnosis]) 
         page.row("follows", f"{_list(names)}: what comes of it, not causes of their own")
 
 
-def _phases(page: _Page, report: Report) -> None:
+def _phases(page: Page, report: Report) -> None:
     phases = summarize(report.phases)
     if not phases:
         return

@@ -75,7 +75,7 @@ def test_help_of_a_verb(verb: str) -> None:
 @pytest.mark.parametrize("verb", ["preflight", "lint", "diagnose"])
 def test_verbs_with_a_verdict_share_the_output_options(verb: str) -> None:
     text = run(verb, "--help").stdout
-    for option in ("--format {text,json,junit,html}", "--output FILE", "--quiet", "--no-color"):
+    for option in ("--format {text,json,junit,html,prometheus,nagios,nhc}", "--output FILE", "--quiet", "--no-color"):
         assert option in text
 
 

@@ -12,6 +12,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from commcheck.cli.output import exit_code
 from commcheck.model.base import ranks_text, spans
 from commcheck.model.case import Exit
 from commcheck.model.diagnosis import (
@@ -31,7 +32,7 @@ from commcheck.model.diagnosis import (
     WorldReport,
 )
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
-from commcheck.report import to_json, to_junit, to_text
+from commcheck.report import to_json, to_junit, to_nagios, to_nhc, to_prometheus, to_text
 from commcheck.report.clean import one_line, visible, wrap
 from commcheck.report.schema import generate
 
@@ -334,3 +335,39 @@ def test_xml_names_the_rank_of_each_observation_and_the_command() -> None:
     text = to_junit.render(example())
     assert "why (rank 1, fact): the interfaces are lo, eth0" in text
     assert "  export GLOO_SOCKET_IFNAME=eth0   # on rank 1" in text
+
+
+# --- for those who watch machines -----------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(REPORTS)
+def test_any_report_is_a_line_a_plugin_s_answer_and_metrics(report: Report) -> None:
+    line = to_nhc.render(report)
+    assert line.count("\n") == 1
+    assert line.startswith(("OK: ", "ERROR: ", "NOT JUDGED: "))
+    answer = to_nagios.render(report)
+    assert answer.partition("\n")[0].count("|") == 1
+    for row in to_prometheus.render(report).splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) .*|[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? -?[0-9.e+-]+', row), row
+
+
+def test_what_watchers_of_machines_get() -> None:
+    report = example()
+    said = "GLOO_SOCKET_IFNAME names an interface that is not there: nope0"
+    assert to_nhc.render(report) == f"ERROR: commcheck: interface-missing: {said}\n"
+    first, fix = to_nagios.render(report).splitlines()
+    state, figures = first.split(" | ")
+    assert state == f"COMMCHECK CRITICAL - 2 ranks, gloo: interface-missing on rank 1: {said}"
+    assert figures == "time=1.400s ranks=2 store=0.020s group=1.000s"
+    assert fix.startswith("do: Set the interface")
+    metrics = to_prometheus.render(report)
+    assert 'commcheck_verdict{verdict="unhealthy"} 1\n' in metrics
+    assert 'commcheck_findings{cause="interface-missing",code="CC131",role="root"} 1\n' in metrics
+    assert 'commcheck_phase_seconds{phase="group"} 1\n' in metrics
+
+
+def test_what_could_not_be_judged_takes_no_node_out_of_service() -> None:
+    codes = {form: [exit_code(v, form) for v in Verdict] for form in ("text", "nagios", "nhc")}
+    assert list(Verdict) == [Verdict.HEALTHY, Verdict.UNHEALTHY, Verdict.INCONCLUSIVE]
+    assert codes == {"text": [0, 1, 3], "nagios": [0, 2, 3], "nhc": [0, 1, 0]}
