@@ -211,10 +211,11 @@ def main() -> int:
 def judged(name: str, ranks: int, run: Run, before: tuple[int, Run] | None, form: str) -> list[str]:
     """What is not as it has to be."""
     wrong = []
+    # A healthy world may have weak findings: 16,384 ranks need more open files than four did.
     wanted = ("healthy", "") if name == "healthy" else ("unhealthy", f"rank-killed [{BAD}]")
-    if run.verdict != wanted[0] or (form == "json" and run.lead != wanted[1]):
+    if run.verdict != wanted[0] or (form == "json" and name != "healthy" and run.lead != wanted[1]):
         wrong.append(f"{ranks} ranks, {name}: {run.verdict} {run.lead}")
-    if ranks == 16_384 and (run.wall > SECONDS or run.megabytes > MEGABYTES):
+    if ranks == 16_384 and (run.seconds > SECONDS or run.megabytes > MEGABYTES):
         wrong.append(f"{ranks} ranks, {name}: more than {SECONDS:g} s or {MEGABYTES:g} MB")
     if before is not None and before[0] >= 1024:
         more = ranks / before[0] * FASTER

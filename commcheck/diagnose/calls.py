@@ -83,7 +83,8 @@ def _first_asked(ranks: tuple[RankRecord, ...], calls: dict[int, Collective]) ->
 def _described(
     index: int, ranks: tuple[RankRecord, ...], guilty: tuple[RankRecord, ...], calls: dict[int, Collective]
 ) -> Difference:
-    innocent = tuple(r for r in ranks if r.slot in calls and r not in guilty)
+    deviating = {r.slot for r in guilty}
+    innocent = tuple(r for r in ranks if r.slot in calls and r.slot not in deviating)
     kind = "op"
     if guilty and innocent:
         mine, theirs = calls[guilty[0].slot], calls[innocent[0].slot]

@@ -137,4 +137,5 @@ def links(case: Case, directions: tuple[Direction, ...]) -> tuple[Link, ...]:
 
 def hosts(case: Case, ranks: tuple[int, ...]) -> tuple[str, ...]:
     """The hosts of some ranks."""
-    return tuple(dict.fromkeys(r.host for r in case.ranks if r.name in ranks))
+    wanted = set(ranks)
+    return tuple(dict.fromkeys(r.host for r in case.ranks if r.name in wanted))

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 from commcheck.diagnose.rules.limits.shared import hard, of_host, ranks_on, said, soft
 from commcheck.diagnose.view import evidence
+from commcheck.model.base import listed
 from commcheck.model.case import Case, HostFacts, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule, Signature
@@ -52,13 +53,14 @@ def match(case: Case) -> Match | None:
     low = [h for h in case.hosts if (limit := soft(h, "nofile")) is not None and limit < needed(size)]
     if not hit and not low:
         return None
+    lowest = {h.host for h in low}
     if hit:
         confidence = 0.95
-    elif all(r.finished for r in case.ranks if any(r.host == h.host for h in low)) and case.ranks:
+    elif all(r.finished for r in case.ranks if r.host in lowest) and case.ranks:
         confidence = 0.3  # it was enough
     else:
         confidence = 0.6
-    where = ", ".join(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low]))
+    where = listed([r.host for r, _ in hit] + [h.host for h in low])
     return Match(
         symptom=Symptom.SETUP_FAILURE,
         title=f"too few open files are allowed on {where}",

@@ -22,6 +22,7 @@ Fewer threads per rank (`OMP_NUM_THREADS=1`, which torchrun sets by itself), or 
 """
 
 from commcheck.diagnose.rules.limits.shared import hard, of_host, ranks_on, said, soft
+from commcheck.model.base import listed
 from commcheck.model.case import Case, HostFacts, RankRecord
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.phase import STAGE_OF
@@ -54,7 +55,7 @@ def match(case: Case) -> Match | None:
     top = min((h for host in case.hosts if (h := hard(host, "nproc")) is not None), default=None)
     return Match(
         symptom=_symptom(tuple(r for r, _ in hit)),
-        title=f"too few processes and threads are allowed on {', '.join(hosts)}",
+        title=f"too few processes and threads are allowed on {listed(hosts)}",
         confidence=confidence,
         ranks=tuple(r.name for r, _ in hit),
         hosts=hosts,

@@ -24,6 +24,7 @@ mounted at /dev/shm. NCCL_SHM_DISABLE=1 avoids NCCL's use of it, at the network'
 from collections.abc import Iterator
 
 from commcheck.diagnose.rules.limits.shared import of_host, said
+from commcheck.model.base import listed
 from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.phase import STAGE_OF
@@ -50,7 +51,7 @@ def match(case: Case) -> Match | None:
     # Small is not yet too small: gloo needs none of it.
     return Match(
         symptom=_symptom(tuple(r for r, _ in hit)),
-        title=f"shared memory is small on {', '.join(hosts)}",
+        title=f"shared memory is small on {listed(hosts)}",
         confidence=0.9 if hit else 0.4,
         ranks=tuple(r.name for r, _ in hit),
         hosts=hosts,
