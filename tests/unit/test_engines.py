@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commcheck.diagnose.ingest import marks
 from commcheck.engines.base import Wanted
 from commcheck.engines.detecting import completed, engines, held, member, run_named
 from commcheck.engines.nodelist import expand
@@ -307,3 +308,9 @@ def test_written_files_are_not_overwritten(tmp_path) -> None:
     assert plan("slurm", "--write", str(tmp_path)).returncode == 0
     assert (tmp_path / "commcheck.sbatch").read_text().startswith("#!/bin/bash")
     assert plan("slurm", "--write", str(tmp_path)).returncode == 2
+
+
+def test_the_mark_of_sagemaker_s_mpirun_names_rank_and_host() -> None:
+    """As in the training logs that its toolkit writes: -tag-output, with the toolkit's own form of the tag."""
+    marked = marks.read("[1,mpirank:13,algo-2]<stderr>:RuntimeError: CUDA error")
+    assert (marked.rank, marked.host, marked.text) == (13, "algo-2", "RuntimeError: CUDA error")

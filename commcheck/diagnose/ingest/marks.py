@@ -26,6 +26,7 @@ _PREFIXES = (
         "[",
         r"\[(?:[\w.@-]{1,120},)(?P<rank>\d{1,7})\](?:\[(?P<host>[\w.-]{1,255}):(?P<pid>\d{1,9}|unknown)\])?\s?<std(?:out|err|diag)>:\s?",
     ),
+    ("[", r"\[\d{1,7},mpirank:(?P<rank>\d{1,7}),(?P<host>[\w.-]{1,255})\]<std(?:out|err)>:\s?"),  # SageMaker's mpirun
     ("[", r"\[(?P<rank>\d{1,7})\]<(?:stdout|stderr)>:\s?"),  # horovodrun; prterun --output rank
     ("[", r"\[(?P<rank>\d{1,7})#(?P<pid>\d{1,9})@(?P<host>[\w.-]{1,255})\] "),  # Intel MPI with I_MPI_DEBUG=+N
     ("[", r"\[(?P<rank>\d{1,7})@(?P<host>[\w.-]{1,255})\] ?"),  # Hydra with -prepend-pattern "[%r@%h] "
