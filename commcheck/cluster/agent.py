@@ -8,6 +8,7 @@ answer-N        what came of it at this host
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Collection
@@ -15,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from commcheck.catalog.env.select import relevant
 from commcheck.cluster.measuring import measure
 from commcheck.cluster.reaching import meet
 from commcheck.cluster.responder import Responder
-from commcheck.cluster.values import Answer, Card, Leave, Measured, MeasurePairs, MeetAll, Order, Target
+from commcheck.cluster.values import DRIVER, Answer, Card, Leave, Measured, MeasurePairs, MeetAll, Order, Target
 from commcheck.errors import LaunchError
+from commcheck.model.case import HostFacts
 from commcheck.probe.facts import host_facts
 from commcheck.runtime.folder import wait_for
 
@@ -50,7 +53,7 @@ class Agent:
     def __init__(self, board: Board, *, leader: int = 0, name: str = "") -> None:
         """Raises LaunchError where no port can be bound."""
         self._board, self._leader = board, leader
-        facts = host_facts(name or socket.gethostname())
+        facts = with_driver(host_facts(name or socket.gethostname()), _driver_text())
         try:
             responder = Responder(facts.port_range or PORT_RANGE, board.rank)
         except OSError as error:
@@ -104,6 +107,23 @@ class Agent:
             return (one(own[0]),)
         with ThreadPoolExecutor(len(own)) as pool:
             return tuple(pool.map(one, own))
+
+
+_DRIVER = re.compile(r"Kernel Module\s+(?:for \S+\s+)?(\d[\d.]*)")
+
+
+def with_driver(facts: HostFacts, text: str) -> HostFacts:
+    """The facts with the version of NVIDIA's driver, as its file in /proc tells it. Pure."""
+    found = _DRIVER.search(text)
+    return replace(facts, versions=facts.versions | {DRIVER: found[1]}) if found else facts
+
+
+def _driver_text() -> str:
+    try:
+        with open("/proc/driver/nvidia/version", encoding="ascii", errors="replace") as file:
+            return file.read(4096)
+    except OSError:
+        return ""
 
 
 def _never_raising(work: Callable[[], Answer]) -> Answer:

@@ -8,7 +8,7 @@ from statistics import median
 from commcheck.catalog.env import known
 from commcheck.cluster.reach import Finding
 from commcheck.cluster.saying import diagnosis, listed, network_fix, seen, some
-from commcheck.cluster.values import Collected
+from commcheck.cluster.values import DRIVER, Collected
 from commcheck.diagnose.rules.environment.env_differs_between_ranks import MUST_AGREE
 from commcheck.diagnose.rules.software.version_mismatch import LIBRARIES
 from commcheck.model.case import HostFacts
@@ -20,7 +20,6 @@ NOT_SET = "not set"
 CLOCK_SECONDS = 0.5
 """By which a clock may be off: logs of hosts are then still in order for a reader; munge, Kerberos and certificates allow
 minutes."""
-DRIVER = "nvidia-driver"
 OWN = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "HOSTNAME")
 """Variables that rightly differ between processes, beside those of launchers (`_LAUNCHERS`)."""
 _LAUNCHERS = ("SLURM_", "PMI", "OMPI_", "PALS_", "FLUX_", "HYDI_", "MPI_LOCAL", "I_MPI_")

@@ -6,6 +6,9 @@ from commcheck.model.base import Value
 from commcheck.model.case import HostFacts
 from commcheck.model.cluster import Reach
 
+DRIVER = "nvidia-driver"
+"""Where the versions of a host's facts have its GPU driver's."""
+
 
 class Card(Value, frozen=True):
     """What a host says of itself first of all. `cores`: processors of its kernel. `ports`: where it listens, the main one

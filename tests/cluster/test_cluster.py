@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import slurm
 from faulty import made
 
 from commcheck.cluster.inlab import measured
@@ -194,6 +195,23 @@ def test_a_task_that_does_not_come_is_named(tmp_path):
     assert (first[0], other[0]) == (1, 1), first[2]
     assert "rank 1 has said nothing" in first[1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_srun_starts_it_on_every_host(tmp_path_factory, tmp_path):
+    if reason := slurm.missing():
+        pytest.skip(reason)
+    run = ("srun", "-N4", "-n4", "--kill-on-bad-exit=0", "--export=ALL", *command("--format", "json", "--quick"))
+    here = {"PYTHONPATH": os.getcwd()}
+    with Lab(Topology(hosts=4)) as lab, slurm.cluster(lab, tmp_path_factory.mktemp("slurm")) as cluster:
+        fine = cluster.run(*run, "--report-dir", str(tmp_path / "fine"), **here)
+        assert fine.returncode == 0, fine.stderr
+        assert json.loads(fine.stdout)["verdict"] == "healthy"
+        with made(lab, "mtu", hosts=(2,), mtu=1400):
+            bad = cluster.run(*run, "--report-dir", str(tmp_path / "bad"), **here)
+        assert bad.returncode == 1, bad.stderr
+    found = json.loads(bad.stdout)
+    assert [(d["cause"], d["hosts"]) for d in found["diagnoses"]] == [("mtu-mismatch", ["h2"])]
+    assert [h["name"] for h in found["hosts"]] == ["h0", "h1", "h2", "h3"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commcheck.cluster import addresses, blame, drift, exclude, judge, reach, responder, rounds, speed
+from commcheck.cluster import addresses, agent, blame, drift, exclude, judge, reach, responder, rounds, speed
 from commcheck.cluster.group_testing import isolate
 from commcheck.cluster.values import Card, Collected, Flow, Measured, PortTry, Reached, Target
 from commcheck.engines.nodelist import expand
@@ -362,6 +362,21 @@ def test_a_clock_that_is_off_is_told_by_round_trips():
     quiet = tuple(link(a, b, ahead=30.0 * ((b == 2) - (a == 2))) for a, b in combinations(range(4), 2))
     (one,) = drift.drift(collected(4, quiet=quiet))
     assert (one.kind, one.values) == ("clock", {"in step": ("h0", "h1", "h3"), "30.0 s ahead": ("h2",)})
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n", "535.104.05"),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  560.35.03  Release Build  (dvs-builder)\n",
+            "560.35.03",
+        ),
+        ("", None),
+    ],
+)
+def test_the_drivers_version_is_read_where_there_is_one(text, version):
+    assert agent.with_driver(facts("h0"), text).versions.get("nvidia-driver") == version
 
 
 # --- hosts to leave out ------------------------------------------------------------------------------------------------
