@@ -10,6 +10,7 @@ import pytest
 
 from commcheck.catalog.env import nccl_conf
 from commcheck.catalog.env.nccl_versions import NEWEST, OLDEST, read_by, since
+from commcheck.predict.nccl_interfaces import OUTSIDE
 from commcheck.probe.nccl_find import VARIABLE, find
 from commcheck.probe.nccl_library import ask
 
@@ -113,11 +114,12 @@ def test_a_wrong_setting_is_named(environment, file, cause, text, tmp_path) -> N
     if cause == "nccl-no-rdma" and os.path.isdir("/sys/class/infiniband"):
         pytest.skip("this host has InfiniBand cards")
     # A file alone is no reason to think that NCCL is used.
+    turned = "no interface of this host is in that" in text and version in OUTSIDE  # NCCL 2.29's own bug
     report = lint(environment, tmp_path, *(("--backend", "nccl") if file or "WORLD_SIZE" in environment else ()))
-    assert text in said(report, cause)
+    assert ("which is in another network" if turned else text) in said(report, cause)
     if cause in {"nccl-no-interface", "nccl-comm-id"}:
         assert report["verdict"] == "unhealthy"
-        assert "ncclGetUniqueId returned" in said(report, cause)
+        assert turned or "ncclGetUniqueId returned" in said(report, cause)
 
 
 @needs_library
