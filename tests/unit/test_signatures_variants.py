@@ -217,6 +217,60 @@ VARIANTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "lightning.fabric.utilities.exceptions.MisconfigurationException: You requested gpu: [1]\n But your machine only has: [0]",
         ),
     ),
+    (  # colossalai: initialize.py; ignite: native.py; composer: dist.py
+        ("env-missing",),
+        (
+            "RuntimeError: Could not find 'RANK' in the torch environment, visit https://www.colossalai.org/ for more information on launching with torch",
+            "RuntimeError: Could not find 'OMPI_COMM_WORLD_LOCAL_RANK' in the OpenMPI environment, visit https://www.colossalai.org/",
+            "RuntimeError: SLURM distributed configuration is missing 'SLURM_NTASKS' in env variables",
+            "RuntimeError: PyTorch distributed configuration should define env variables '['RANK', 'LOCAL_RANK', 'WORLD_SIZE']'",
+            "MissingEnvironmentError: Torch distributed is initialized but environment variable LOCAL_WORLD_SIZE is not set.",
+        ),
+    ),
+    (
+        ("launcher-mismatch",),
+        (
+            "RuntimeError: Defined env variables '['RANK', 'LOCAL_RANK', 'WORLD_SIZE']' should not be specified with SLURM. Typically, this happens",
+            "ValueError: Arguments rank and world_size should not be specified with SLURM",
+            "RuntimeError: SLURM does not appear to be installed.",
+        ),
+    ),
+    (  # pytorch: MapAllocator.cpp with the system's reason, or without
+        ("fd-limit",),
+        (
+            "RuntimeError: unable to open shared memory object </torch_77_40_792> in read-write mode: Too many open files (24)",
+            "RuntimeError: unable to open shared memory object </torch_77_40_792> in read-only mode: Too many open files (24)",
+            "RuntimeError: unable to open shared memory object </torch_77_40_792> in read-write mode",
+        ),
+    ),
+    (
+        ("shm-too-small",),
+        (
+            "RuntimeError: unable to open shared memory object </torch_77_40_792> in read-write mode: No space left on device (28)",
+            "RuntimeError: unable to allocate shared memory(shm) for file </torch_77_1>: Resource temporarily unavailable (11)",
+        ),
+    ),
+    (
+        ("rank-exited",),
+        (
+            "RuntimeError: unable to open shared memory object </torch_77_40> in read-write mode: No such file or directory (2)",
+        ),
+    ),
+    (  # what torch.distributed has in some versions only
+        ("version-mismatch",),
+        (
+            "AttributeError: module 'torch.distributed' has no attribute 'deprecated'",
+            "AttributeError: module 'torch.distributed' has no attribute '_all_gather_base'",
+            "AttributeError: module 'torch.distributed' has no attribute 'is_torchelastic_launched'",
+        ),
+    ),
+    (("backend-not-built",), ("AttributeError: module 'torch.distributed' has no attribute 'init_process_group'",)),
+    (
+        ("collective-missing-rank",),
+        (
+            "E rendezvous.cc:49] Termination timeout for `first call to collective 1` of 40 seconds exceeded. Exiting to ensure a consistent program state.",
+        ),
+    ),
 )
 
 

@@ -167,8 +167,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"collective-missing-rank": 0.6, "rank-straggling": 0.4, "collective-order-mismatch": 0.3},
-        r"Expected \d+ threads to join the rendezvous, but (?:only|not all)",
-        "threads to join the rendezvous",
+        r"Expected \d+ threads to join the rendezvous, but (?:only|not all)|Termination timeout for `.{1,2000}` of \d+ seconds exceeded",
+        "threads to join the rendezvous | termination timeout for `",
         "xla: xla/service/rendezvous.cc",
         "This thread has been waiting for `first call to collective` for 40 seconds and may be stuck. Expected 4 threads to join the rendezvous, but not all of them arrived on time.",
         "all threads joined the rendezvous",

@@ -138,11 +138,30 @@ SIGNATURES = table(
     ),
     Wording(
         {"shm-too-small": 0.93},
-        r"insufficient shared memory|workers are out of shared memory|unable to (?:allocate|open) shared memory",
+        r"insufficient shared memory|workers are out of shared memory"
+        r"|unable to (?:allocate|open) shared memory(?!.*(?:Too many open files|No such file|mode\s*$))",
         "shared memory",
         "pytorch: torch/utils/data/dataloader.py, aten/src/ATen/MapAllocator.cpp",
         "RuntimeError: unable to allocate shared memory(shm) for file </torch_77_1>: Resource temporarily unavailable (11)",
         "using shared memory",
+    ),
+    Wording(
+        {"fd-limit": 0.6, "shm-too-small": 0.59},
+        r"unable to open shared memory object <[^>]*> in \S+ mode\s*$",
+        "shared memory object <",
+        "pytorch: aten/src/TH/THAllocator.c, aten/src/ATen/MapAllocator.cpp (until 1.9 without the system's reason)",
+        "RuntimeError: unable to open shared memory object </torch_77_1> in read-write mode",
+        "RuntimeError: unable to open shared memory object </torch_77_1> in read-write mode: Too many open files (24)",
+        symptoms=(Symptom.TRAIN_MEMORY_ISSUE, Symptom.PREP_DATA_LOADING_FAILURE, Symptom.TRAIN_OTHER_FAILURE),
+    ),
+    Wording(
+        {"rank-exited": 0.46, "shm-too-small": 0.4, "rank-killed": 0.35},
+        r"unable to open shared memory object <[^>]*> in \S+ mode: No such file or directory",
+        "shared memory object <",
+        "pytorch: aten/src/ATen/MapAllocator.cpp (the process that made it has ended, or has taken it away)",
+        "RuntimeError: unable to open shared memory object </torch_77_1> in read-write mode: No such file or directory (2)",
+        "opened the shared memory object </torch_77_1>",
+        symptoms=(Symptom.TRAIN_MEMORY_ISSUE, Symptom.PREP_DATA_LOADING_FAILURE, Symptom.TRAIN_OTHER_FAILURE),
     ),
     Wording(
         {"port-range-exhausted": 0.8},

@@ -7,6 +7,7 @@ from commcheck.model.taxonomy import Symptom
 
 _ELASTIC = "horovod: horovod/runner/elastic/driver.py, registration.py, discovery.py"
 _COLOSSAL = "colossalai: colossalai/cli/launcher/hostinfo.py, multinode_runner.py"
+_IGNITE = "ignite: ignite/distributed/comp_models/native.py"
 _SETUP = (Symptom.SETUP_FAILURE,)
 _ENDED = (Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)
 _LAUNCHERS = r"(?:deepspeed|torchrun|accelerate|horovodrun|mpirun|mpiexec|srun|colossalai|composer|llamafactory-cli)"
@@ -87,5 +88,42 @@ SIGNATURES = table(
         "subprocess.CalledProcessError: Command '['deepspeed', '--num_gpus', '1', 'train.py']' returned non-zero exit status 2.",
         "subprocess.CalledProcessError: Command '['git', 'clone', 'x']' returned non-zero exit status 128.",
         symptoms=_ENDED,
+    ),
+    Wording(
+        {"env-missing": 0.9, "launcher-mismatch": 0.5},
+        r"Could not find '(?P<name>\w+)' in the (?:(?:torch|SLURM|OpenMPI) )?environment",
+        "could not find '",
+        "colossalai: colossalai/initialize.py, launch_from_torch, launch_from_slurm, launch_from_openmpi",
+        "RuntimeError: Could not find 'SLURM_PROCID' in the SLURM environment, visit https://www.colossalai.org/ for more information",
+        "Could not find 'x' in the cache",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"env-missing": 0.85, "launcher-mismatch": 0.5},
+        r"(?:SLURM|PyTorch) distributed configuration is missing '|PyTorch distributed configuration should define env variables"
+        r"|Torch distributed is initialized but environment variable \w+ is not set",
+        "distributed configuration is missing | distributed configuration should define | initialized but environment variable",
+        _IGNITE + "; composer: composer/utils/dist.py",
+        "RuntimeError: SLURM distributed configuration is missing 'SLURM_NTASKS' in env variables",
+        "the distributed configuration is complete",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"launcher-mismatch": 0.75, "env-conflict": 0.7},
+        r"should not be specified with SLURM|Torch distributed has been initialized with a [\w ]{1,30} of \d+, but environment variable",
+        "should not be specified with slurm | has been initialized with a",
+        _IGNITE + " (torchrun's or spawn's variables within Slurm's); composer: composer/utils/dist.py",
+        "RuntimeError: Defined env variables '['RANK', 'LOCAL_RANK', 'WORLD_SIZE']' should not be specified with SLURM.",
+        "the variables are specified by SLURM",
+        symptoms=_SETUP,
+    ),
+    Wording(
+        {"launcher-mismatch": 0.6, "launcher-failure": 0.58},
+        r"SLURM does not appear to be installed",
+        "slurm does not appear to be installed",
+        "ParlAI: parlai/utils/distributed.py",
+        "RuntimeError: SLURM does not appear to be installed.",
+        "SLURM is installed",
+        symptoms=_SETUP,
     ),
 )

@@ -97,6 +97,17 @@ SIGNATURES = table(
         "AttributeError: module 'torch.nn' has no attribute 'Foo'",
     ),
     Wording(
+        {"version-mismatch": 0.82},
+        r"module 'torch\.distributed' has no attribute '(?:_\w+|deprecated|is_torchelastic_launched|all_gather_into_tensor|reduce_scatter_tensor"
+        r"|all_to_all\w*|monitored_barrier|\w+_object(?:_list|s)?|\w*device_mesh|tensor|fsdp|algorithms|elastic|run|optim|pipelining|checkpoint"
+        r"|get_process_group_ranks|get_global_rank|batch_isend_irecv|P2POp|get_node_local_rank)'",
+        "module 'torch.distributed' has no",
+        "Python: what torch.distributed had no longer, or not yet, in this version",
+        "AttributeError: module 'torch.distributed' has no attribute 'deprecated'",
+        "AttributeError: module 'torch.distributed' has no attribute 'init_process_group'",
+        symptoms=(Symptom.BUILD_IMPORT_ERROR, Symptom.TRAIN_ATTRIBUTE_NOT_FOUND, Symptom.SETUP_FAILURE),
+    ),
+    Wording(
         {"memory-exhausted": 0.92},
         r"cuda runtime error \(2\)|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
         "cuda runtime error (2) | cuda_error_out_of_memory | cudaerrormemoryallocation",

@@ -126,6 +126,7 @@ SIGNATURES = table(
         "ValueError: host not found: Name or service not known",
         "host found: trainer-a",
         "torch < 1.10",
+        (Symptom.SETUP_FAILURE, Symptom.SETUP_HANG_TIMEOUT),
     ),
     Wording(
         {"reverse-dns-slow": 0.45, "host-unresolvable": 0.3},

@@ -176,4 +176,13 @@ SIGNATURES = table(
         "device_ids=[0] is given to the barrier",
         symptoms=(Symptom.TRAIN_NOT_IMPLEMENTED, Symptom.TRAIN_COMMUNICATION_ERROR),
     ),
+    Wording(
+        {"rank-out-of-range": 0.27, "world-size-mismatch": 0.26, "device-shared-by-ranks": 0.2},
+        r"NCCL error in: .{0,200}\binvalid argument\b",
+        "nccl error in: ",
+        "pytorch: torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp (a rank beyond the world, as when a launcher starts more than --world-size)",
+        "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:825, invalid argument, NCCL version 2.7.8",
+        "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:825, invalid usage, NCCL version 2.7.8",
+        symptoms=(Symptom.SETUP_FAILURE, Symptom.PREP_COMMUNICATION_ERROR),
+    ),
 )
