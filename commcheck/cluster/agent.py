@@ -28,8 +28,9 @@ from commcheck.model.case import HostFacts
 from commcheck.probe.facts import host_facts
 from commcheck.runtime.folder import wait_for
 
-SILENCE_DEADLINE = 240.0
-"""Seconds without an order after which the one who leads is taken for dead: no order takes longer at any host."""
+SILENCE_DEADLINE = 900.0
+"""Seconds without an order after which the one who leads is taken for dead: no order takes longer, for 3,000 hosts
+(lead.MEET_EACH)."""
 CARD = "card"
 PORT_RANGE = (32768, 60999)
 """Linux's own ip_local_port_range, where a host's cannot be read."""

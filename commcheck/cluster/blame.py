@@ -32,40 +32,62 @@ def blame(failing: Collection[Pair], tried: Collection[Pair]) -> Blamed:
 
     Where every direction fails, no host is worse than another, and the links are given."""
     left, hosts = set(failing), dict[int, str]()
-    if len(left) == len(set(tried)):
+    if not left or len(left) == len(set(tried)):
         return Blamed(hosts={}, links=tuple(sorted(left)))
-    while left:
-        best, score = None, (0.0, 0)
-        known = [d for d in tried if not set(d) & hosts.keys()]
-        for host in sorted({h for d in left for h in d}):
-            bad = {_other(d, host) for d in left if host in d}
-            all_of_it = {_other(d, host) for d in known if host in d}
-            share = len(bad) / len(all_of_it)
-            if len(bad) >= max(AT_LEAST, math.ceil(SHARE * len(all_of_it))) and (share, len(bad)) > score:
-                best, score = host, (share, len(bad))
-        if best is None:
+    bad, every = _partners(left), _partners(tried)
+    known = _Shares(left, tried)
+    while bad:
+        guilty = [h for h in bad if len(bad[h]) >= max(AT_LEAST, math.ceil(SHARE * len(every[h])))]
+        if not guilty:
             break
-        hosts[best] = _side(best, left, known)
-        left = {d for d in left if best not in d}
-    return Blamed(hosts=hosts, links=tuple(sorted(left)))
+        best = max(guilty, key=lambda h: (len(bad[h]) / len(every[h]), len(bad[h]), -h))
+        hosts[best] = known.side(best)
+        for partners in (bad, every):
+            for other in partners.pop(best):
+                partners[other].discard(best)
+        known.without(best)
+        bad = {h: partners for h, partners in bad.items() if partners}
+    return Blamed(hosts=hosts, links=tuple(sorted(d for d in left if not set(d) & hosts.keys())))
 
 
-def _other(direction: Pair, host: int) -> int:
-    return direction[0] if direction[1] == host else direction[1]
+def _partners(directions: Iterable[Pair]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for a, b in directions:
+        found.setdefault(a, set()).add(b)
+        found.setdefault(b, set()).add(a)
+    return found
 
 
-def _side(host: int, failing: Collection[Pair], tried: Collection[Pair]) -> str:
-    def share(end: int) -> float | None:
-        every = [d for d in tried if d[end] == host]
-        return sum(d in failing for d in every) / len(every) if every else None
+class _Shares:
+    """Of a host's directions, out of it and into it, those that fail."""
 
-    out, into = share(0), share(1)
-    if out is not None and into is not None:
-        if out >= SHARE and into <= MIXED:
-            return "out"
-        if into >= SHARE and out <= MIXED:
-            return "in"
-    return "both"
+    def __init__(self, failing: Collection[Pair], tried: Collection[Pair]) -> None:
+        self._tables = [[_by_end(directions, end) for end in (0, 1)] for directions in (failing, tried)]
+
+    def side(self, host: int) -> str:
+        """On which the host fails."""
+        (bad_out, bad_in), (all_out, all_in) = ([t.get(host, set()) for t in pair] for pair in self._tables)
+        if all_out and all_in:
+            out, into = len(bad_out) / len(all_out), len(bad_in) / len(all_in)
+            if out >= SHARE and into <= MIXED:
+                return "out"
+            if into >= SHARE and out <= MIXED:
+                return "in"
+        return "both"
+
+    def without(self, host: int) -> None:
+        """What that host explains counts for nobody else."""
+        for pair in self._tables:
+            for table, opposite in (pair, pair[::-1]):
+                for other in table.pop(host, set()):
+                    opposite.get(other, set()).discard(host)
+
+
+def _by_end(directions: Iterable[Pair], end: int) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for direction in directions:
+        found.setdefault(direction[end], set()).add(direction[1 - end])
+    return found
 
 
 def groups(good: Collection[Pair], hosts: Collection[int]) -> list[tuple[int, ...]]:

@@ -29,10 +29,10 @@ class Leading:
     """Rank 0's: its own part in a thread, and the lead. A context manager, which tells the others when it is over."""
 
     def __init__(self, board: Assembly, hosts: Sequence[str], say: Callable[[str], None], options: Options) -> None:
-        """Raises UsageError where two processes are on one host."""
+        """Raises UsageError where two processes are on one host, and LaunchError where this one cannot listen."""
         _one_each(board)
         self.code = LaunchError.exit_code
-        threading.Thread(target=lambda: Agent(board).serve(), name="commcheck-agent", daemon=True).start()
+        threading.Thread(target=Agent(board).serve, name="commcheck-agent", daemon=True).start()
         self._lead = Lead(board, hosts, [m.rank for m in board.members], say, options)
 
     def __enter__(self) -> Leading:

@@ -21,6 +21,8 @@ LATE_TIMES, LATE_US = 4.0, 200.0
 """The same for round trips, and microseconds beyond the usual that a busy processor may cost."""
 SPREAD = 4.0
 """And by how many standard deviations (by the median absolute deviation): where all differ, none stands out."""
+MANY = 32
+"""Hosts beyond which one host does not change what is usual, and is not left out of it."""
 SAMPLES = 3
 """Values below which nothing is called usual."""
 LOSSY, LOST = 0.01, 4
@@ -96,9 +98,11 @@ def late(found: Values) -> dict[Pair, Usual]:
 
 
 def _out_of_line(found: Values, bad: Callable[[float, Usual], bool]) -> dict[Pair, Usual]:
-    without: dict[int, Usual | None] = {}
-    for host in {h for d in found for h in d}:
-        without[host] = usual(v for d, v in found.items() if host not in d)
+    hosts = {h for d in found for h in d}
+    if len(hosts) > MANY:
+        without = dict.fromkeys(hosts, usual(found.values()))
+    else:
+        without = {host: usual(v for d, v in found.items() if host not in d) for host in hosts}
     made: dict[Pair, Usual] = {}
     for direction, value in found.items():
         for u in (without[direction[0]], without[direction[1]]):
