@@ -24,7 +24,7 @@ RULE = Rule(
     code="CC213",
     title="Ranks do not use all parameters, or not the same ones",
     stage=Stage.TRAINING,
-    symptoms=(Symptom.TRAIN_GRAPH_EXECUTION_ERROR,),
+    symptoms=(Symptom.TRAIN_GRAPH_EXECUTION_ERROR, Symptom.TRAIN_COMMUNICATION_ERROR),
     fixes=(
         (
             FixPattern.DISTRIBUTED_API_USAGE,
