@@ -56,6 +56,9 @@ def main():
         for n in range(nodes * per_node)
     ]
     places = ray.get([rank.where.remote() for rank in ranks])
+    # Ray fills bundles in any order; rank 0 shall be on the first host each time.
+    order = sorted(range(len(ranks)), key=lambda n: (len(places[n][0]), places[n][0], n))
+    ranks, places = [ranks[n] for n in order], [places[n] for n in order]
     common = {{"WORLD_SIZE": str(len(ranks)), "LOCAL_WORLD_SIZE": str(per_node), "MASTER_ADDR": places[0][0], "MASTER_PORT": str(PORT)}}
     common |= {{name: os.environ[name] for name in ("COMMCHECK_RUN",) if name in os.environ}}
     running = {{}}

@@ -1,7 +1,12 @@
 """A preflight under a real mpirun between virtual hosts: Open MPI's and MPICH's, started as over ssh."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import mpi
 import pytest
+from census import wait_until
 from job import COMMCHECK, JOB, TOPOLOGY, assert_found, assert_healthy, every_fault, judged, struck
 
 from commcheck.lab.lab import Lab
@@ -27,6 +32,19 @@ def launched(kind, lab, directory, settings, *options):
     return done.returncode, done.stdout, done.stderr
 
 
+def running(lab):
+    """What still runs on the hosts beside their holders: a launcher's daemons end soon after it."""
+    networks = {(Path("/proc") / str(host.pid) / "ns" / "net").readlink() for host in lab.hosts}
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "ns" / "net").readlink() in networks:
+                found.append((int(process.name), (process / "comm").read_text().strip()))
+        except OSError:
+            continue
+    return [(pid, name) for pid, name in found if pid not in {host.pid for host in lab.hosts}]
+
+
 @KINDS
 def test_healthy(lab, tmp_path, kind):
     code, text, errors = launched(kind, lab, tmp_path, JOB)
@@ -34,9 +52,10 @@ def test_healthy(lab, tmp_path, kind):
     judgement, report = judged(text)
     assert judgement == 0
     assert_healthy(report)
+    assert wait_until(lambda: not running(lab)), running(lab)
 
 
-@KINDS
+@pytest.mark.parametrize("kind", ["openmpi", pytest.param("hydra", marks=pytest.mark.whole)])
 @every_fault("port-dropped")
 def test_a_fault_is_named(lab, tmp_path, kind, cause):
     with struck(lab, cause) as (settings, inject):
@@ -44,3 +63,23 @@ def test_a_fault_is_named(lab, tmp_path, kind, cause):
     judgement, report = judged(text)
     assert (code, judgement) == (1, 1)
     assert_found(report, cause)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "cause"), [((), 0, None), (("--inject", "1:kill@verify"), 1, "rank-killed")]
+)
+def test_mpirun_alone_is_enough_to_join_on_one_host(tmp_path, options, code, cause):
+    """No MASTER_ADDR either; and the reports lie in a directory."""
+    if reason := mpi.missing("openmpi"):
+        pytest.skip(reason)
+    words = ("mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-np", "2")
+    preflight = (*COMMCHECK, "preflight", "--report-dir", str(tmp_path), "--backend", "gloo", *options)
+    environment = {**mpi.environment(), "RES_OPTIONS": "timeout:1 attempts:1"}
+    done = subprocess.run([*words, *preflight], env=environment, capture_output=True, text=True, timeout=90)
+    merged = subprocess.run(
+        [*COMMCHECK, "diagnose", "--format", "json", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    report = json.loads(merged.stdout)
+    assert merged.returncode == code, done.stderr
+    assert [d["cause"] for d in report["diagnoses"][:1]] == ([] if cause is None else [cause])
+    assert report["world"]["size"] == 2
