@@ -144,3 +144,54 @@ def test_a_line_of_level_info_is_no_warning() -> None:
     for entry in _ranged():
         quiet = LogLine(source="example", number=1, text=entry.signature.negative)
         assert entry.signature.pattern not in {hit.signature.pattern for hit in scan.scan([quiet])}
+
+
+# --- what is said since 2.30 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            "HINT: In many cases this error occurs when the incorrect GID index is forced by NCCL_IB_GID_INDEX",
+            "transport-unavailable",
+        ),
+        (
+            "HINT: In many cases this error indicates that an incorrect GID index is forced by NCCL_IB_GID_INDEX, or that",
+            "transport-unavailable",
+        ),
+        ("HINT: In many cases this error occurs when NICs are not cross-rail connected.", "transport-unavailable"),
+        (
+            "HINT: In many cases this error occurs when NIC on the same instance cannot talk to each other.",
+            "transport-unavailable",
+        ),
+        (
+            "HINT: In many cases this error occurs when ACS is enabled which would break GPU Direct RDMA protocol.",
+            "transport-unavailable",
+        ),
+        ("HINT: In many cases this error occurs when the NCCL_IB_TIMEOUT is set too short.", "transport-unavailable"),
+        (
+            "HINT: In many cases this issue indicates missing or faulty information in the provided topology file.",
+            "env-malformed",
+        ),
+        (
+            "HINT: In many cases this error indicates that the GPU peer-mapping (BAR1 P2P) resources are exhausted, which can",
+            "peer-access-broken",
+        ),
+    ],
+)
+def test_hints_of_its_own(text: str, cause: str) -> None:
+    best = _judged(f"trainer-a:41:77 [0] NCCL INFO {text}").diagnoses[0]
+    assert best.cause == cause
+    assert best.confidence < 0.8  # "in many cases"
+
+
+def test_a_card_that_cannot_reach_gpu_memory() -> None:
+    said = "NCCL WARN Call to ibv_reg_mr_iova2 failed with error {} errno 14"
+    assert _cause(f"a:1:2 [0] misc/ibvwrap.cc:160 {said.format('Bad address')}") == "transport-unavailable"
+    assert _cause(f"a:1:2 [0] misc/ibvwrap.cc:160 {said.format('Cannot allocate memory')}") == "memlock-limit"
+
+
+def test_a_clean_bill_is_no_fault() -> None:
+    text = "a:1:2 NCCL DIAG [INFO] ECC: no uncorrected volatile errors across 16 ranks in comm 0x7f11"
+    assert not _judged(text).diagnoses
