@@ -1,7 +1,8 @@
 """Which causes and symptoms no scenario shows, and why this kind of machine cannot. Everything else is in some file.
 
-A scenario is a real world of gloo on the CPU between virtual hosts. What needs a device, a card or another program than
-commcheck to fail is known from logs alone: the signatures of those rules have their tests in `tests/unit`."""
+A scenario is a real world of gloo on the CPU between virtual hosts, or of NCCL where there is a GPU. What needs a card or
+another program than commcheck to fail is known from logs alone: the signatures of those rules have their tests in
+`tests/unit`."""
 
 from commcheck.model.taxonomy import Symptom
 

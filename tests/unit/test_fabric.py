@@ -264,6 +264,14 @@ def test_no_configuration_space_is_too_odd(config: bytes) -> None:
     assert 0 <= pci.access_control(config) <= 0xFFFF
 
 
+def test_facts_of_earlier_releases_are_read_and_new_ones_come_back(tmp_path: Path) -> None:
+    import msgspec
+
+    assert msgspec.json.decode(b'{"host": "h0", "shm_bytes": 1}', type=HostFacts).fabric is None
+    facts = HostFacts(host="h0", fabric=build(tmp_path, ROCE))
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=HostFacts) == facts
+
+
 def test_half_a_tree_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     (tmp_path / "sys/class/infiniband/mlx5_0/ports/1").mkdir(parents=True)
     (tmp_path / "sys/class/infiniband/mlx5_0/ports/1/state").write_text("nonsense")
