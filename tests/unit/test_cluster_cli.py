@@ -4,7 +4,9 @@ import shlex
 
 import pytest
 
+from commcheck.cli import cluster
 from commcheck.cli.main import main
+from commcheck.cluster import exclude, rendering
 
 LAUNCHERS = (
     "RANK",
@@ -43,6 +45,11 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments, environment, said, m
     assert said in shown.err
     assert shown.err.count("\n") == 1
     assert shown.out == ""
+
+
+def test_every_form_can_be_asked_for():
+    assert cluster.FORMATS == rendering.FORMATS
+    assert tuple(exclude.FORMS) == cluster.EXCLUDES
 
 
 def test_the_hosts_are_told_what_to_start(capsys):
