@@ -9,7 +9,7 @@ import msgspec
 from commcheck.cluster.addresses import Chosen, chosen
 from commcheck.cluster.agent import CARD, Board
 from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
-from commcheck.cluster.speed import losses, lossy, stands_out, stands_out_loaded
+from commcheck.cluster.speed import far_out, losses, lossy, stands_out, stands_out_loaded
 from commcheck.cluster.values import (
     Answer,
     Card,
@@ -45,6 +45,8 @@ LOADED_TIMES = 2.0
 """How much longer streams last while all talk, in both directions at once: none is to be alone for most of its time."""
 AGAIN, AGAIN_LOADED = 6, 5
 """How often a link that stands out is measured again, alone, at most; rounds that are repeated with all talking."""
+ENOUGH = 2
+"""Times that are enough for a link that is far out of line."""
 MOST_AGAIN = 24
 """Links that are measured again, alone, each time at most."""
 
@@ -151,10 +153,12 @@ class Lead:
         return tuple(found)
 
     def _alone(self, quiet: tuple[Measured, ...]) -> tuple[Measured, ...]:
-        """What stands out, until it does so no more: the best of all counts."""
+        """What stands out, until it does so no more: the best of all counts. What is far out of line is not asked as often."""
         found: list[Measured] = []
-        for _ in range(AGAIN):
-            for a, b in stands_out((*quiet, *found))[:MOST_AGAIN]:
+        for number in range(AGAIN):
+            known = (*quiet, *found)
+            far = far_out(known) if number >= ENOUGH else frozenset()
+            for a, b in [p for p in stands_out(known) if frozenset(p) not in far][:MOST_AGAIN]:
                 self._say(f"once more, alone: {self._name(a)} and {self._name(b)}")
                 found += self._measured(((a, b),), self._options.seconds, small=True)
         return tuple(found)

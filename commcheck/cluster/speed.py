@@ -17,6 +17,8 @@ from commcheck.model.base import Value
 
 TIMES = 2.0
 """How much slower than usual a link is called slow: a card with half of its lanes, or one step of speed below the others."""
+FAR_TIMES = 8.0
+"""How much slower a link is beyond doubt."""
 LATE_TIMES, LATE_US = 4.0, 200.0
 """The same for round trips, and microseconds beyond the usual that a busy processor may cost."""
 SPREAD = 4.0
@@ -59,8 +61,9 @@ def latencies(measured: Iterable[Measured]) -> dict[Pair, float]:
     however busy the processes are."""
     found: dict[Pair, float] = {}
     for m in measured:
-        if m.connect_us is not None:
-            best = min(m.connect_us, found.get((m.source, m.target), math.inf))
+        value = m.latency_us if m.connect_us is None else m.connect_us
+        if value is not None:
+            best = min(value, found.get((m.source, m.target), math.inf))
             found[m.source, m.target] = found[m.target, m.source] = best
     return found
 
@@ -116,6 +119,12 @@ def lossy(found: Mapping[Pair, tuple[int, int]]) -> dict[Pair, tuple[int, int]]:
     if not any(lost >= LOST and lost >= LOSSY * sent for sent, lost in found.values()):
         return {}
     return {d: (sent, lost) for d, (sent, lost) in found.items() if lost >= 2 and lost >= LOSSY / 3 * sent}
+
+
+def far_out(measured: Iterable[Measured]) -> frozenset[frozenset[int]]:
+    """Links, as pairs without order, so slow that no busy machine explains it."""
+    found = rates(measured)
+    return frozenset(frozenset(d) for d, u in slow(found).items() if found[d] * FAR_TIMES < u.middle)
 
 
 def stands_out(measured: Iterable[Measured]) -> tuple[Pair, ...]:

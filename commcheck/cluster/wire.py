@@ -35,7 +35,7 @@ ANSWER_DEADLINE = 3.0
 1.4 and 3.0 s), and a busy machine has found the time to answer."""
 BURST_GROUPS, BURST_PIECES, BURST_PIECE = 12, 8, 256
 """As `probe.connect`: groups of small packets, each group acknowledged before the next, so that none is lost by haste."""
-MORE_BURSTS, MORE_SECONDS, ENOUGH = 15, 0.4, 12
+MORE_BURSTS, MORE_SECONDS, ENOUGH = 15, 0.25, 12
 """Further bursts where something was lost, until a rate can be told (see `probe.connect.LOSS_ENOUGH`)."""
 PINGS, WARM_PINGS, PING_SECONDS, LEAST_PINGS = 40, 5, 0.1, 5
 """Round trips; the first ones wake the processors. Seconds after which, and the number from which, no more are made."""
