@@ -40,7 +40,7 @@ SIGNATURES = table(
     Wording(
         {"transport-unavailable": 0.52, "peer-access-broken": 0.5},
         _HINT + "ACS is enabled",
-        "that acs is enabled | when acs is enabled",
+        "acs is enabled",
         _LIBRARY + "; nccl: src/misc/ibvwrap.cc",
         _AT + "NCCL WARN HINT: In many cases this error indicates that ACS is enabled, which breaks the GPU Direct RDMA protocol.",
         "ACS is off",
@@ -60,7 +60,7 @@ SIGNATURES = table(
     Wording(
         {"peer-access-broken": 0.72},
         _HINT + r"(?:GPU peer-mapping \(BAR1 P2P\) resources are exhausted|IMEX \(NVLink fabric\) service is not running)",
-        "resources are exhausted, | service is not running or is misconfigured",
+        "resources are exhausted | service is not running",
         _LIBRARY,
         _AT + "NCCL WARN HINT: In many cases this error indicates that the IMEX (NVLink fabric) service is not running or is misconfigured on MNNVL systems.",
         "the IMEX service is running",
