@@ -1,9 +1,11 @@
 """A cluster's report as JSON; `commcheck cluster --since` reads it again."""
 
+import math
 from typing import Any
 
 import msgspec
 
+from commcheck.cluster.heat import Matrix
 from commcheck.cluster.history import Comparison
 from commcheck.model.cluster import ClusterReport
 from commcheck.report.clean import visible
@@ -12,9 +14,23 @@ from commcheck.report.clean import visible
 def render(report: ClusterReport, changes: Comparison | None = None) -> str:
     """A line per field, a row of a matrix within its line: a thousand hosts are a million numbers. `changes` are not in it:
     they say of two reports what each of them does not know."""
-    fields = [f"  {_encoded(name)}: {_encoded(getattr(report, name))}" for name in report.__struct_fields__]
+    fields = [
+        f"  {_encoded(name)}: {(_rounded if name in _NUMBERS else _encoded)(getattr(report, name))}"
+        for name in report.__struct_fields__
+    ]
     body = ",\n".join(fields)
     return f"{{\n{body}\n}}\n"
+
+
+_NUMBERS = ("latency_us", "gbit", "gbit_loaded")
+
+
+def _rounded(matrix: Matrix) -> str:
+    """Five digits of each number: a measurement has no more, and a thousand hosts have three million."""
+    rows = (
+        ",".join([f"{v:.5g}" if v is not None and -math.inf < v < math.inf else "null" for v in row]) for row in matrix
+    )
+    return f"[{','.join(f'[{row}]' for row in rows)}]"
 
 
 def _encoded(value: Any) -> str:

@@ -57,8 +57,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster(lab, directory):
-    """Start it, wait until all hosts are idle, and end it."""
+def cluster(lab, directory, *further):
+    """Start it with further lines of configuration, wait until all hosts are idle, and end it."""
     (directory / "state").mkdir()
     directory.chmod(0o755)
     key = directory / "munge.key"
@@ -67,7 +67,8 @@ def cluster(lab, directory):
     nodes = "\n".join(f"NodeName={h.name} NodeAddr={h.address} CPUs=2 Port=6818 State=UNKNOWN" for h in lab.hosts)
     conf = directory / "slurm.conf"
     first = lab.hosts[0]
-    conf.write_text(_CONF.format(controller=first.name, address=first.address, directory=directory, nodes=nodes))
+    text = _CONF.format(controller=first.name, address=first.address, directory=directory, nodes=nodes)
+    conf.write_text("\n".join((text, *further, "")))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "PYTEST"))}
     environment |= {"SLURM_CONF": str(conf), "NO_COLOR": "1"}
     with ExitStack() as stack:
