@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from commcheck.model.case import HostFacts, Limit
-from commcheck.probe import fabric, interfaces, limits, routes, versions
+from commcheck.model.fabric import Fabric
+from commcheck.probe import interfaces, limits, routes, versions
 from commcheck.probe import names as resolver
 from commcheck.probe.text import read_text
 
@@ -46,9 +47,18 @@ def host_facts(host: str, *, names: tuple[str, ...] = (), reverse: tuple[str, ..
         shm_bytes=read("shared memory", limits.shm_bytes, None),
         memory_bytes=read("memory", limits.memory_bytes, None),
         versions=read("versions", versions.versions, {}),
-        fabric=read("RDMA cards", fabric.fabric, None),
+        fabric=read("RDMA cards", _fabric, None),
         not_read=tuple(not_read),
     )
+
+
+def _fabric() -> Fabric | None:
+    """RDMA cards and GPUs. What reads them is loaded where there is one of the two alone."""
+    if not os.path.isdir("/sys/class/infiniband") and not os.path.isdir("/proc/driver/nvidia"):
+        return None
+    from commcheck.probe.fabric import fabric
+
+    return fabric()
 
 
 def identity() -> str:

@@ -17,8 +17,6 @@ where TCP is meant, nothing is to be done.
 `ibv_devinfo` in the rank's container must list active ports; then NCCL's log says `NET/IB : Using`.
 """
 
-from commcheck.diagnose.rules.environment.settings import match_of
-from commcheck.diagnose.rules.fabric.slower import findings
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Match
 from commcheck.model.rule import Rule, Signature
@@ -27,6 +25,12 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 def match(case: Case) -> Match | None:
     """What the cards of the hosts show, under the settings of the processes."""
+    if not any(host.fabric for host in case.hosts):
+        return None
+    # Late: of most hosts no cards are known, and lint is held to its start.
+    from commcheck.diagnose.fabric_slower import findings
+    from commcheck.diagnose.rules.environment.settings import match_of
+
     return match_of(findings(case))
 
 

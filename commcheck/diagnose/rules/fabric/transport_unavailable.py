@@ -18,8 +18,6 @@ control.
 """
 
 from commcheck.diagnose.consequences import PEERS_SEE
-from commcheck.diagnose.rules.environment.settings import match_of
-from commcheck.diagnose.rules.fabric.unreachable import findings
 from commcheck.diagnose.view import evidence, names, said, started
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case
@@ -33,7 +31,17 @@ GLOO_TRANSPORTS = ("TCP", "TCP_TLS", "IBVERBS", "UV")
 
 def match(case: Case) -> Match | None:
     """A transport that this build of torch has not, or that the cards of the hosts cannot give under these settings."""
-    return _unknown_to_gloo(case) or match_of(findings(case))
+    return _unknown_to_gloo(case) or _beyond_the_cards(case)
+
+
+def _beyond_the_cards(case: Case) -> Match | None:
+    if not any(host.fabric for host in case.hosts):
+        return None
+    # Late: of most hosts no cards are known, and lint is held to its start.
+    from commcheck.diagnose.fabric_unreachable import findings
+    from commcheck.diagnose.rules.environment.settings import match_of
+
+    return match_of(findings(case))
 
 
 def _unknown_to_gloo(case: Case) -> Match | None:

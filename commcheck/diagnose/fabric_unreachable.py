@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commcheck.diagnose.fabric import Port, gid, gid_index, ports, usable
+from commcheck.diagnose.fabric_meeting import SHOWN, Meeting, fix, meetings, names, of_host, of_port
 from commcheck.diagnose.rules.environment.settings import WORKS_ANYWAY, Finding, fact
-from commcheck.diagnose.rules.fabric.shared import SHOWN, Meeting, fix, meetings, names, of_host, of_port
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Evidence
 from commcheck.model.fabric import Gid

@@ -1,4 +1,4 @@
-"""What the rules of this folder share: whose settings meet which cards, and how they speak of ports."""
+"""What the rules about RDMA cards share: whose settings meet which cards, and how they speak of ports. Pure."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple

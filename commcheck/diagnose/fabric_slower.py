@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from commcheck.diagnose.fabric import DIRECT, Choice, Port, amazon, choice, level, nearest, ports, usable, yes
+from commcheck.diagnose.fabric_meeting import SHOWN, Meeting, fix, meetings, names, of_host, of_port
 from commcheck.diagnose.rules.environment.settings import WORKS_ANYWAY, Finding, fact
-from commcheck.diagnose.rules.fabric.shared import SHOWN, Meeting, fix, meetings, names, of_host, of_port
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Evidence, Fix
 from commcheck.model.taxonomy import FixPattern, Symptom
