@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import secrets
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,7 @@ from commcheck.model.diagnosis import Verdict
 from commcheck.runtime.records import Collector
 from commcheck.runtime.speaker import RUN
 from commcheck.runtime.watch import WORLD_DEADLINE
+from commcheck.system.process import die_with_parent
 
 ENDING = 10.0
 """Seconds for an engine that is told to end: it has to reach every host."""
@@ -122,6 +125,8 @@ def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, RUN: heard.run},
+            # An engine that is told to end takes its ranks with it; this process may be killed and tell it nothing.
+            preexec_fn=functools.partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
         )
     except OSError as error:
         raise LaunchError(f"{words[0]}: {error.strerror or error}: is it on PATH here?") from error

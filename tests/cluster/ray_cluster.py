@@ -36,7 +36,7 @@ class Cluster:
     def __init__(self, lab, environment):
         self.lab, self._environment = lab, environment
 
-    def run(self, *argv, seconds=100):
+    def run(self, *argv, seconds=200):
         """A program on the head's host."""
         return self.lab.hosts[0].run(argv, env=self._environment, timeout=seconds)
 

@@ -124,3 +124,19 @@ def test_an_engine_that_starts_nothing_is_not_waited_for_and_no_verdict(cluster)
     done = cluster.run("salloc", "-N4", *PREFLIGHT, *options, **HERE, SLURM_CONSTRAINT="nowhere")
     assert done.returncode == 3
     assert "srun was ended, since nothing came in time" in done.stderr
+
+
+def test_what_it_has_started_ends_with_it(cluster, tmp_path):
+    """Killed, it can tell srun nothing; srun ends all the same, and its ranks with it."""
+    script = tmp_path / "job.sh"
+    script.write_text(
+        f"{' '.join((*PREFLIGHT, '--inject', '2:late@verify=60'))} &\n"
+        "there() { pgrep -f '^srun .*late@verify=60' >&2; }\n"
+        'within() { for n in $(seq 300); do "$@" && return 0; sleep 0.1; done; return 1; }\n'
+        "within there || exit 8\n"
+        "kill -KILL $!\n"
+        "gone() { ! there; }\n"
+        "within gone || exit 9\n"
+    )
+    done = cluster.run("salloc", "-N4", "bash", str(script), **HERE)
+    assert done.returncode == 0, done.stdout + done.stderr
