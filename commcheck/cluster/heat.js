@@ -37,6 +37,7 @@
   let rows = null; // of a filtered view: [host, whether from it]
   function cell(figure, event) {
     const area = figure.querySelector("canvas:not([hidden])") || figure.querySelector("img");
+    if (!area) return null; // a table: its cells say it themselves
     const box = area.getBoundingClientRect();
     const column = Math.floor(((event.clientX - box.left) / box.width) * size);
     const count = rows ? rows.length : size;

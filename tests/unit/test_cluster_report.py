@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from made_clusters import cluster
 from msgspec.structs import replace
 
+from commcheck.cli import cluster as verb
 from commcheck.cluster import heat, history, to_html
 from commcheck.cluster.rendering import FORMATS, exit_code, rendered
 from commcheck.model.cluster import ClusterReport, Drift, HostRow, Reach
@@ -190,6 +191,10 @@ def test_the_node_health_check_asks_about_one_node(host, word, code):
     assert exit_code(doubtful, "nhc", host) == 0
 
 
+def test_the_command_knows_all_forms():
+    assert verb.FORMATS == FORMATS  # written twice: the command's help loads none of this
+
+
 def test_exit_codes_are_what_the_reader_of_the_form_expects():
     codes = {
         form: [
@@ -228,6 +233,25 @@ def test_the_page_runs_in_a_browser(tmp_path, size):
     assert re.search(r'<html[^>]* data-script="ran"', found), found[:300]
     assert 'id="finding"' in found
     assert '<div id="finding" hidden' not in found
+
+
+@needs_browser
+def test_a_pointer_over_a_table_is_no_error(tmp_path):
+    text = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", rendered(cluster(4, dead=3), "html"))
+    poke = """
+      addEventListener("error", () => { document.body.dataset.wrong = "error"; });
+      const wait = () => document.documentElement.dataset.script ? run() : setTimeout(wait, 20);
+      const run = () => {
+        const figure = document.querySelector("figure[data-matrix]");
+        for (const kind of ["mousemove", "click"]) figure.dispatchEvent(new MouseEvent(kind, { clientX: 9, clientY: 9 }));
+        document.body.dataset.poked = "yes";
+      };
+      wait();"""
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("</body>", f"<script>{poke}</script></body>"), encoding="utf-8")
+    body = re.search(r"<body[^>]*>", dom(page, tmp_path / "home")).group()
+    assert 'data-poked="yes"' in body
+    assert "wrong" not in body
 
 
 @needs_browser
