@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.view import evidence, named_interface, names, networks, said, several_hosts, started
-from commcheck.model.base import Value, remembered, ranks_text
+from commcheck.model.base import Value, ranks_text, remembered
 from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom

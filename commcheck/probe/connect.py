@@ -215,6 +215,7 @@ _SIOCOUTQ = 0x5411  # linux/sockios.h: bytes in the send queue that the peer has
 
 
 def unacknowledged(connection: socket.socket) -> int:
+    """Bytes that were sent and of which the peer has not said that it has them."""
     import fcntl
 
     return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), _SIOCOUTQ, b"\0" * 4))[0])
