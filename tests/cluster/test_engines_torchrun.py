@@ -43,7 +43,7 @@ def launched(kind, lab, *options):
     return [agent.returncode for agent in agents], b"".join(out for out, _ in ended).decode()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(KINDS[0], marks=pytest.mark.whole), KINDS[1]])
 def test_healthy(lab, kind):
     """The ranks use the store that torchrun's agents have made."""
     codes, text = launched(kind, lab, "--env", f"GLOO_SOCKET_IFNAME={JOB['GLOO_SOCKET_IFNAME']}")
@@ -52,7 +52,7 @@ def test_healthy(lab, kind):
 
 
 @pytest.mark.parametrize("kind", [KINDS[0], pytest.param(KINDS[1], marks=pytest.mark.whole)])
-@every_fault("mtu-mismatch")
+@every_fault("interface-missing")
 def test_a_fault_is_named(lab, kind, cause):
     """The job has a store of its own, on the network that it is told to use."""
     with struck(lab, cause) as (settings, inject):
