@@ -21,6 +21,7 @@ from commcheck.cluster.values import (
     Order,
     Reached,
     Target,
+    share_a_kernel,
 )
 from commcheck.model.base import Value
 from commcheck.model.cluster import Reach
@@ -211,8 +212,7 @@ class Lead:
                 f"each host timed its links to {len(timed)} of {hosts - 1} others, evenly spread; all were tried for names, "
                 "ports and large pieces"
             )
-        kernels = {c.facts.identity.partition("/")[0] for c in self._cards.values()}
-        if len(kernels) < len(self._cards):
+        if share_a_kernel(self._cards.values()):
             found.append("hosts share a kernel and its processors: their figures tell of each other, not of a network")
         return tuple(found)
 

@@ -9,6 +9,7 @@ from commcheck.cluster.blame import blame
 from commcheck.cluster.reach import Finding, Seen
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.saying import diagnosis, network_fix, seen, some
+from commcheck.cluster.values import share_a_kernel
 from commcheck.model.diagnosis import Diagnosis, Fix
 from commcheck.model.taxonomy import FixPattern, Symptom
 
@@ -16,6 +17,11 @@ STILL = 0.5
 """Of a host's links that were measured again, those that have to be bad again."""
 
 Text = Callable[[float], str]
+
+
+PROCESSORS_GBIT = 1.0
+"""Between virtual hosts of one machine a stream is as fast as its processors copy, tens of Gbit/s, and a fraction of that where
+they have other work (3.9 beside 18 was seen): below this it was the link."""
 
 
 def findings(found: Seen) -> list[Finding]:
@@ -50,6 +56,8 @@ def _confirmed(found: Seen, bad: Collection[Pair], without: Collection[int]) -> 
 
 def _slow(found: Seen, rates: Mapping[Pair, float], known: Collection[int]) -> list[Finding]:
     out = {d: u for d, u in speed.slow(rates).items() if not set(d) & set(known)}
+    if share_a_kernel(found.collected.cards.values()):
+        out = {d: u for d, u in out.items() if rates[d] < PROCESSORS_GBIT}
     bad = _confirmed(found, out, known)
     made = []
     for who, directions, side in _blamed(found, bad, rates):

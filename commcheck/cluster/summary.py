@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice, zip_longest
-from math import inf
 from statistics import median
 
 from commcheck.cluster.heat import Matrix, figure, usable
@@ -65,7 +64,7 @@ def middles(matrix: Matrix, size: int) -> list[float | None]:
     columns = list(islice(zip_longest(*rows), size))
     columns += [()] * (size - len(columns))
     found = (
-        [v for line in pair for v in line if v is not None and 0.0 < v < inf]
+        [v for line in pair for v in line if v is not None and 1e-12 < v < 1e12]
         for pair in zip(rows, columns, strict=True)
     )
     return [median(known) if known else None for known in found]

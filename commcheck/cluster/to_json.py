@@ -1,6 +1,5 @@
 """A cluster's report as JSON; `commcheck cluster --since` reads it again."""
 
-import math
 from typing import Any
 
 import msgspec
@@ -25,11 +24,12 @@ def render(report: ClusterReport, changes: Comparison | None = None) -> str:
 _NUMBERS = ("latency_us", "gbit", "gbit_loaded")
 
 
+_MOST = 1e300  # rounded up, a larger one would be no number any more
+
+
 def _rounded(matrix: Matrix) -> str:
     """Five digits of each number: a measurement has no more, and a thousand hosts have three million."""
-    rows = (
-        ",".join([f"{v:.5g}" if v is not None and -math.inf < v < math.inf else "null" for v in row]) for row in matrix
-    )
+    rows = (",".join([f"{v:.5g}" if v is not None and -_MOST < v < _MOST else "null" for v in row]) for row in matrix)
     return f"[{','.join(f'[{row}]' for row in rows)}]"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts
 from commcheck.model.cluster import Reach
@@ -135,3 +137,9 @@ class Collected(Value, frozen=True):
     gone: dict[int, str] = {}
     rounds: int = 0
     notes: tuple[str, ...] = ()
+
+
+def share_a_kernel(cards: Iterable[Card]) -> bool:
+    """Some of the hosts are virtual ones of one machine, and compete for its processors."""
+    known = [card.facts.identity.partition("/")[0] for card in cards]
+    return len(set(known)) < len(known)

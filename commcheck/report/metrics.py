@@ -1,5 +1,6 @@
 """The text format of Prometheus, as node_exporter's textfile collector reads it. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -47,4 +48,4 @@ def _plain(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else f"{value:.6g}"
+    return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:.6g}"

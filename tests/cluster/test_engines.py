@@ -68,6 +68,7 @@ def test_a_fault_is_named_from_what_srun_passes_on(cluster, cause):
     assert_found(report, cause)
 
 
+@pytest.mark.whole
 def test_a_host_that_says_nothing_is_missing(cluster):
     """The task of h2 never comes to commcheck, and the others' records say the rest."""
     words = " ".join((*PREFLIGHT, *SHORT[:1], "4", "--report-to", "stdout"))

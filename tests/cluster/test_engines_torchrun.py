@@ -52,7 +52,7 @@ def test_healthy(lab, kind):
 
 
 @pytest.mark.parametrize("kind", [KINDS[0], pytest.param(KINDS[1], marks=pytest.mark.whole)])
-@every_fault("interface-missing")
+@every_fault()
 def test_a_fault_is_named(lab, kind, cause):
     """The job has a store of its own, on the network that it is told to use."""
     with struck(lab, cause) as (settings, inject):

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("results")  # its fixture takes seconds: one process makes it
+
 CONFTEST = """
     import os, pytest
 

@@ -103,7 +103,7 @@ def test_last_failed(run, tmp_path):
     again = run(tmp_path, {}, "--lf", cache=True)
     assert "1 failed, 2 passed" in first.text, first.text
     assert "1 failed" in again.text
-    assert "passed" not in again.text.splitlines()[-1], again.text
+    assert "passed" not in again.text.splitlines()[-1], first.text + again.text
 
 
 def test_output_without_capturing(run, tmp_path):

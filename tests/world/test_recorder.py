@@ -10,6 +10,8 @@ import pytest
 
 import commcheck
 
+pytestmark = pytest.mark.xdist_group("recorder")  # its fixture takes seconds: one process makes it
+
 SCRIPT = """
 import os, sys, time, datetime
 import torch, torch.distributed as dist

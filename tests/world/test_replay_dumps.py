@@ -19,6 +19,8 @@ from commcheck.replay.recorded import bundle_of_dumps
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.xdist_group("dumps")  # its fixture takes seconds: one process makes it
+
 RANKS = 4
 SCRIPT = """
 import datetime, os, sys, time
