@@ -63,6 +63,9 @@ class _Rank:
         self.items = {item.nodeid: item for item in session.items}
         self.entered = True
         self.loop()
+        # What is written at a session's end (the cache of failures, reports, temporary folders) is the pytest process's own.
+        for implementation in session.config.hook.pytest_sessionfinish.get_hookimpls():
+            session.config.pluginmanager.unregister(implementation.plugin)
         return True
 
     @pytest.hookimpl(tryfirst=True)
