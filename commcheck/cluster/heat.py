@@ -69,7 +69,9 @@ def numbers(matrix: Matrix, *, more_is_worse: bool, unit: str) -> Heat | None:
     rows = tuple(
         bytes(
             [
-                1 + min(LEVELS - 1, round((log(v) - base) * scale)) if v is not None and _LEAST < v < _MOST else NONE
+                1 + min(LEVELS - 1, round((log(v) - base) * scale))
+                if v is not None and SMALLEST < v < LARGEST
+                else NONE
                 for v in row
             ]
         )
@@ -91,10 +93,10 @@ def numbers(matrix: Matrix, *, more_is_worse: bool, unit: str) -> Heat | None:
 
 def usable(matrix: Matrix) -> list[float]:
     """The measured values that can be some. Written for speed: a thousand hosts have a million."""
-    return [v for row in matrix for v in row if v is not None and _LEAST < v < _MOST]
+    return [v for row in matrix for v in row if v is not None and SMALLEST < v < LARGEST]
 
 
-_LEAST, _MOST = 1e-12, 1e12
+SMALLEST, LARGEST = 1e-12, 1e12
 """Beyond these no figure of a link lies, in whatever unit; a report that was edited may hold any number."""
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from commcheck.cluster import summary
-from commcheck.cluster.heat import Matrix
+from commcheck.cluster.heat import LARGEST, SMALLEST, Matrix
 from commcheck.model.cluster import ClusterReport
 
 Values = dict[str, float]
@@ -112,9 +112,13 @@ class _Aligned:
                 continue
             for b in range((-a) % every, len(row), every):
                 now = row[b]
-                if now is None or not 0.0 < now < math.inf:
+                if now is None or not SMALLEST < now < LARGEST:
                     continue
-                seen = [v for line, places in before if (c := places[b]) is not None and (v := line[c])]
+                seen = [
+                    v
+                    for line, places in before
+                    if (c := places[b]) is not None and (v := line[c]) and SMALLEST < v < LARGEST
+                ]
                 if seen:
                     yield a, b, now, seen
 

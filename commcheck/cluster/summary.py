@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice, zip_longest
 from statistics import median
 
-from commcheck.cluster.heat import Matrix, figure, usable
+from commcheck.cluster.heat import LARGEST, SMALLEST, Matrix, figure, usable
 from commcheck.model.base import Value, listed
 from commcheck.model.cluster import ClusterReport, HostRow, Reach
 from commcheck.model.diagnosis import Diagnosis, Role, Verdict
@@ -64,7 +64,7 @@ def middles(matrix: Matrix, size: int) -> list[float | None]:
     columns = list(islice(zip_longest(*rows), size))
     columns += [()] * (size - len(columns))
     found = (
-        [v for line in pair for v in line if v is not None and 1e-12 < v < 1e12]
+        [v for line in pair for v in line if v is not None and SMALLEST < v < LARGEST]
         for pair in zip(rows, columns, strict=True)
     )
     return [median(known) if known else None for known in found]

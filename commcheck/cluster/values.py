@@ -140,6 +140,7 @@ class Collected(Value, frozen=True):
 
 
 def share_a_kernel(cards: Iterable[Card]) -> bool:
-    """Some of the hosts are virtual ones of one machine, and compete for its processors."""
-    known = [card.facts.identity.partition("/")[0] for card in cards]
+    """Some of the hosts are virtual ones of one machine, and compete for its processors. A host that could not tell
+    which kernel it has is taken for one of its own."""
+    known = [kernel for card in cards if (kernel := card.facts.identity.partition("/")[0])]
     return len(set(known)) < len(known)

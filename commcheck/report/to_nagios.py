@@ -27,9 +27,15 @@ def render(report: Report) -> str:
 
 def lines(verdict: Verdict, said: str, figures: list[tuple[str, str]], more: list[str]) -> str:
     """The answer. A bar in the text would begin the figures, so there is none."""
-    data = " ".join(f"'{name}'={value}" if " " in name else f"{name}={value}" for name, value in figures)
+    data = " ".join(f"{_label(name)}={value}" for name, value in figures)
     first = f"COMMCHECK {STATES[verdict]} - {_plain(said)} | {data}"
     return "".join(f"{line}\n" for line in (first, *(_plain(text) for text in more)))
+
+
+def _label(name: str) -> str:
+    """A figure's name: quoted where it has a space; a quote or an equals sign would end it."""
+    plain = _plain(name).replace("'", "").replace("=", "")
+    return f"'{plain}'" if " " in plain else plain
 
 
 def _plain(text: str) -> str:

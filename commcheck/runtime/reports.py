@@ -43,24 +43,11 @@ class Writer:
 
     def report(self, case: Case, *, done: bool, record: RankRecord | None = None) -> RankReport:
         """What this rank knows: the first (or the given) rank of `case`."""
-        rank = record or case.ranks[0]
-        return RankReport(
-            schema=RANK_SCHEMA,
-            world=case.world or World(size=1, backend=""),
-            host=case.host(rank.host) or HostFacts(host=rank.host),
-            rank=rank,
-            done=done,
-            ended=case.ended,
-            seconds=case.seconds,
-            begun=self.begun,
-            written=time.time(),
-            not_read=case.not_read,
-        )
+        return report_of(case, self.begun, done=done, record=record)
 
     def write(self, case: Case, *, done: bool, record: RankRecord | None = None) -> None:
         """Write it. A directory that has gone full is said in `failed`, not raised: the verdict must not be lost for it."""
-        report = redact_all(msgspec.to_builtins(_with_roll(self.report(case, done=done, record=record))))
-        data = msgspec.json.format(msgspec.json.encode(report), indent=1)
+        data = msgspec.json.format(encoded(self.report(case, done=done, record=record)), indent=1)
         temporary = self.path.with_suffix(".writing")
         try:
             temporary.write_bytes(data + b"\n")
@@ -70,6 +57,28 @@ class Writer:
             self.failed = f"--report-dir {self.directory}: not written: {e.strerror}"
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def report_of(case: Case, begun: float, *, done: bool, record: RankRecord | None = None) -> RankReport:
+    """What one rank knows now: the first (or the given) rank of `case`."""
+    rank = record or case.ranks[0]
+    return RankReport(
+        schema=RANK_SCHEMA,
+        world=case.world or World(size=1, backend=""),
+        host=case.host(rank.host) or HostFacts(host=rank.host),
+        rank=rank,
+        done=done,
+        ended=case.ended,
+        seconds=case.seconds,
+        begun=begun,
+        written=time.time(),
+        not_read=case.not_read,
+    )
+
+
+def encoded(report: RankReport) -> bytes:
+    """A report as it leaves this process: without secrets, and in a large world without the list that rank 0 gives."""
+    return msgspec.json.encode(redact_all(msgspec.to_builtins(_with_roll(report))))
 
 
 def roll_of(members: tuple[tuple[int, int], ...]) -> str:

@@ -14,11 +14,11 @@ import time
 
 import msgspec
 
-from commcheck.diagnose.ingest.redact import redact_all
 from commcheck.errors import InputError
-from commcheck.model.case import Case, HostFacts, World
+from commcheck.model.case import Case
 from commcheck.model.rankreport import RANK_SCHEMA, RankReport
 from commcheck.runtime.records import Message, encode
+from commcheck.runtime.reports import encoded, report_of
 
 KIND = "rank"
 RUN = "COMMCHECK_RUN"
@@ -44,20 +44,7 @@ class Speaker:
 
     def write(self, case: Case, *, done: bool) -> None:
         """Say it. A reader that has gone away is said in `failed`, not raised: the verdict must not be lost for it."""
-        rank = case.ranks[0]
-        report = RankReport(
-            schema=RANK_SCHEMA,
-            world=case.world or World(size=1, backend=""),
-            host=case.host(rank.host) or HostFacts(host=rank.host),
-            rank=rank,
-            done=done,
-            ended=case.ended,
-            seconds=case.seconds,
-            begun=self.begun,
-            written=time.time(),
-            not_read=case.not_read,
-        )
-        data = msgspec.json.encode(redact_all(msgspec.to_builtins(report)))
+        data = encoded(report_of(case, self.begun, done=done))
         self._count += 1
         stream = f"{self._process}.{self._count}"
         message = Message(kind=KIND, run=self._run, rank=self._rank, stream=stream, data=data)

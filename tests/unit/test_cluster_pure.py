@@ -212,8 +212,8 @@ def test_the_parts_of_the_port_range_are_in_it_and_share_no_port(low, more):
 # --- the judgement --------------------------------------------------------------------------------------------------
 
 
-def collected(count, **changes):
-    """A healthy cluster of so many hosts."""
+def collected(count, *, kernel=None, **changes):
+    """A healthy cluster of so many hosts, of one machine where that one's `kernel` is given."""
     names = tuple(f"h{n}" for n in range(count))
     cards = {
         n: Card(
@@ -221,6 +221,7 @@ def collected(count, **changes):
             facts=facts(
                 f"h{n}", ("eth0", f"10.0.0.{n}", 24, 1500), versions={"kernel": "6.1", "torch": "2.6.0"},
                 lookups=(NameLookup(name=f"h{n}", kind="forward", addresses=(f"10.0.0.{n}",)),),
+                identity=f"{kernel or n}/{n}",
             ),
             mark=b"m",
             ports=(40000, 50000),
@@ -267,6 +268,15 @@ def test_what_stood_out_once_and_not_again_is_no_finding():
     assert [(d.cause, d.hosts) for d in again.diagnoses] == [("link-slow", ("h0", "h1"))]
     assert again.bad_hosts == ()
     assert judged(collected(6, quiet=quiet)).verdict is Verdict.HEALTHY, "never without a second look"
+
+
+def test_between_hosts_of_one_kernel_a_rate_that_only_the_processors_explain_is_no_finding():
+    def of(gbit):
+        quiet = tuple(link(a, b, gbit=gbit if (a, b) == (0, 1) else 10.0) for a, b in combinations(range(6), 2))
+        return judged(collected(6, kernel="one", quiet=quiet, again=(link(0, 1, gbit=gbit),)))
+
+    assert of(2.0).verdict is Verdict.HEALTHY
+    assert [d.cause for d in of(0.9).diagnoses] == ["link-slow"]
 
 
 def test_a_late_host_is_found_by_its_round_trips():

@@ -1,12 +1,16 @@
 """What the tests with real worlds share: one warm launcher per test process."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.live import pyspy
+
+# importlib mode puts no test folder on the path, and what the tests share lies beside them.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_collection_modifyitems(items):

@@ -1,11 +1,11 @@
 """The launcher: what a rank gets is what the plan says, worlds do not share fate, and nothing is left."""
 
 import os
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ports import free_port
 
 from commcheck.api import observe
 from commcheck.diagnose.match import decided, judge, proven
@@ -15,15 +15,9 @@ from commcheck.model.diagnosis import Verdict
 from commcheck.model.phase import PHASES, Phase, PhaseStatus
 from commcheck.model.plan import FaultAt, Place
 from commcheck.planner import local_plan, why_cold
+from commcheck.report.to_text import render
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
 
 IMPATIENT = {"RES_OPTIONS": "timeout:1 attempts:1"}
 """torch asks for the name of every address it connects to, of 127.0.0.1 in its IPv6 form too, which no hosts file has:
@@ -143,7 +137,7 @@ def test_why_cold_names_only_what_is_read_early():
     assert "LD_PRELOAD" in why_cold({**base, "LD_PRELOAD": "x.so"}, base)
 
 
-def test_worlds_side_by_side_do_not_share_fate():
+def test_worlds_side_by_side_do_not_share_fate(cores):
     """One is killed in the middle, one hangs, one is well; each says its own."""
     faults = {"killed": "kill", "stopped": "stop", "well": ""}
 
@@ -153,9 +147,9 @@ def test_worlds_side_by_side_do_not_share_fate():
             case = run(own, plan(faults=fault))
         return name, judge(case)
 
-    with ThreadPoolExecutor(3) as pool:
+    with cores(), ThreadPoolExecutor(3) as pool:
         said = dict(pool.map(one, faults))
-    assert said["well"].verdict is Verdict.HEALTHY
+    assert said["well"].verdict is Verdict.HEALTHY, render(said["well"])
     assert said["killed"].diagnoses[0].cause == "rank-killed"
     assert said["stopped"].diagnoses[0].cause == "rank-stopped"
 
@@ -195,8 +189,8 @@ def test_a_slow_rank_is_waited_for(launcher):
 def test_sixty_four_ranks_are_healthy(launcher, cores):
     with cores(alone=True):
         case = run(launcher, plan(64))
+    assert judge(case).verdict is Verdict.HEALTHY, render(judge(case))
     assert proven(case)
-    assert judge(case).verdict is Verdict.HEALTHY
 
 
 @pytest.mark.parametrize("address", ["::1", "localhost"])
@@ -229,9 +223,10 @@ def test_sizes_that_cannot_be(size):
 
 def test_nothing_is_left_after_many_worlds(launcher):
     launcher.warm()
+    planned = [plan(faults={1: (FaultAt(name=f, phase="group"),)} if f else {}) for f in ("kill", "stop", "exit", "")]
     before = children(launcher), open_files()
-    for fault in ("kill", "stop", "exit", ""):
-        run(launcher, plan(faults={1: (FaultAt(name=fault, phase="group"),)} if fault else {}))
+    for each in planned:
+        run(launcher, each)
     assert (children(launcher), open_files()) == before
 
 

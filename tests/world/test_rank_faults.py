@@ -1,11 +1,11 @@
 """Faults that a rank's own program makes, seen from outside."""
 
 import os
-import socket
 import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from commcheck.api import observe
 from commcheck.model.case import Ended
@@ -18,11 +18,8 @@ from commcheck.system.process import state
 
 def plan(*faults, **more):
     """Two ranks, the second of which has these faults."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     base = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}
-    return local_plan(size=2, base=base, master_addr="127.0.0.1", master_port=port, faults={1: faults}, **more)
+    return local_plan(size=2, base=base, master_addr="127.0.0.1", master_port=free_port(), faults={1: faults}, **more)
 
 
 def run(launcher, planned):
