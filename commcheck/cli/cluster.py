@@ -14,13 +14,15 @@ import sys
 import time
 
 from commcheck.cli.cluster_history import add_history_arguments
-from commcheck.cli.output import text_width, use_color, write_file
+from commcheck.cli.output import deliver, text_width, use_color
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
 
 TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from commcheck.cluster.history import Comparison
     from commcheck.cluster.lead import Options
     from commcheck.cluster.values import Collected
@@ -167,29 +169,23 @@ def _exclude(args: argparse.Namespace, made: ClusterReport) -> None:
         with open(args.exclude_file, "w", encoding="utf-8") as file:
             file.write(FORMS[args.exclude_format].render(made))
     except OSError as error:
-        sys.stdout.write(_rendered(args, made))  # the report was dear: it is not lost with the file
+        sys.stdout.write(_rendered(args, made, sys.stdout))  # the report was dear: it is not lost with the file
         raise UsageError(f"--exclude-file {args.exclude_file}: {error.strerror or error}") from error
 
 
 def _write(args: argparse.Namespace, made: ClusterReport, changes: Comparison | None) -> None:
-    text = _rendered(args, made, changes)
-    if args.output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        write_file(args.output, text)
-    except OSError as error:
-        sys.stdout.write(text)
-        raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
+    deliver(args.output, lambda stream: _rendered(args, made, stream, changes))
 
 
-def _rendered(args: argparse.Namespace, made: ClusterReport, changes: Comparison | None = None) -> str:
-    """The report in the form asked for."""
+def _rendered(
+    args: argparse.Namespace, made: ClusterReport, stream: TextIO | None, changes: Comparison | None = None
+) -> str:
+    """The report in the form asked for, for a stream or (None) a file."""
     from commcheck.cluster.rendering import rendered
 
-    color = args.output is None and use_color(args, sys.stdout)
-    host = socket.gethostname()
-    return rendered(made, args.format, changes, host=host, color=color, width=text_width(sys.stdout))
+    color = stream is not None and use_color(args, stream)
+    width = text_width(stream or sys.stdout)
+    return rendered(made, args.format, changes, host=socket.gethostname(), color=color, width=width)
 
 
 def _say_what_to_start(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from commcheck.cli.output import check_output, text_width
+from commcheck.cli.output import check_output, deliver, text_width
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
 
@@ -152,15 +152,7 @@ def _explored(
 
 
 def _write(args: argparse.Namespace, done: Exploration) -> None:
-    text = _rendered(args.format, done)
-    if args.output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        Path(args.output).write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        sys.stdout.write(text)  # minutes of work are not lost with a full disk
-        raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
+    deliver(args.output, lambda _: _rendered(args.format, done))
 
 
 def _rendered(form: str, done: Exploration) -> str:

@@ -68,24 +68,33 @@ def use_color(args: "argparse.Namespace", stream: "TextIO") -> bool:
 
 
 def emit(report: "Report", args: "argparse.Namespace") -> None:
-    """Write the report as the arguments ask. A reader that has gone away (`| head`) does not change the verdict."""
+    """Write the report as the arguments ask. Raises UsageError as `deliver` does."""
     path: str | None = getattr(args, "output", None)
+    deliver(path, lambda stream: _rendered(report, args, stream))
+    if path is not None and not getattr(args, "quiet", False):
+        sys.stderr.write(f"commcheck: {report.verdict}; the report is in {path}\n")
+
+
+def deliver(path: str | None, text: "Callable[[TextIO | None], str]") -> None:
+    """Write a result to the file `path`, or to standard output; `text` makes it, for a stream or (None) a file. A reader
+    that has gone away (`| head`) changes nothing. Where the file cannot be written, standard output has the result, which
+    was dear, and UsageError is raised."""
     if path is None:
-        text = _rendered(report, args, sys.stdout)
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(text(sys.stdout))
         return
     try:
-        write_file(path, _rendered(report, args, None))
+        write_file(path, text(None))
     except OSError as error:
-        # The verdict was dear: it is not lost with the file.
-        sys.stdout.write(_rendered(report, args, sys.stdout))
+        _say(text(sys.stdout))
         raise UsageError(f"--output {path}: {error.strerror or error}") from error
-    if not getattr(args, "quiet", False):
-        sys.stderr.write(f"commcheck: {report.verdict}; the report is in {path}\n")
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_file(path: str, text: str) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from commcheck.cli.options import command
-from commcheck.cli.output import check_output
+from commcheck.cli.output import check_output, deliver
 from commcheck.cli.parser import Parser
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
@@ -192,14 +192,7 @@ def _write(args: argparse.Namespace, result: Board) -> None:
         from commcheck.scenarios import to_text
 
         text = to_text.markdown(result) if args.format == "markdown" else to_text.text(result)
-    if args.output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        Path(args.output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        sys.stdout.write(text)  # minutes of work are not lost with a full disk
-        raise UsageError(f"--output {args.output}: {error.strerror or error}") from error
+    deliver(args.output, lambda _: text)
 
 
 def _new(args: argparse.Namespace) -> int:
