@@ -16,8 +16,19 @@ SCRIPT = """
 import os, sys, time, datetime
 import torch, torch.distributed as dist
 from torch._C import _distributed_c10d as c10d
-what, folder = sys.argv[1:]
-rank = int(os.environ["RANK"])
+# One import for all: each rank of each world is forked from here.
+ranks = []
+for folder in sys.argv[1:]:
+    for rank in range(3):
+        ranks.append(os.fork())
+        if not ranks[-1]:
+            break
+    else:
+        continue
+    break
+else:
+    sys.exit(any([os.waitpid(pid, 0)[1] for pid in ranks]))
+what = folder.split("/")[-2]
 dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=60), init_method="file://" + folder + "/../store",
                         rank=rank, world_size=3)
 for _ in range(3):
@@ -46,28 +57,36 @@ os._exit(0)
 """
 
 
-@pytest.fixture(scope="module", params=["missing", "dtype", "op", "healthy"])
-def dumps(request, tmp_path_factory):
-    base = tmp_path_factory.mktemp(request.param)
-    folder = base / "dumps"
-    folder.mkdir()
-    (base / "dumps.json").mkdir()
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    """The folder of each world's dumps, by what went wrong in it."""
+    base = tmp_path_factory.mktemp("worlds")
+    found = {what: base / what / "dumps" for what in CAUSES}
+    for folder in found.values():
+        folder.mkdir(parents=True)
+        folder.with_name("dumps.json").mkdir()
     script = base / "job.py"
     script.write_text(SCRIPT)
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(script), request.param, str(folder)],
-            env={**os.environ, "RANK": str(rank), "TORCH_FR_BUFFER_SIZE": "64"},
-        )
-        for rank in range(3)
-    ]
-    try:
-        assert [rank.wait(timeout=100) for rank in ranks] == [0, 0, 0]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
-    return request.param, folder
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), *map(str, found.values())],
+        env={**os.environ, "TORCH_FR_BUFFER_SIZE": "64"},
+        timeout=100,
+    )
+    assert done.returncode == 0
+    return found
+
+
+CAUSES = {
+    "missing": "collective-missing-rank",
+    "dtype": "collective-dtype-mismatch",
+    "op": "collective-order-mismatch",
+    "healthy": None,
+}
+
+
+@pytest.fixture(params=CAUSES)
+def dumps(request, worlds):
+    return request.param, worlds[request.param]
 
 
 def diagnose(*paths: Path) -> dict:
@@ -80,14 +99,6 @@ def diagnose(*paths: Path) -> dict:
     )
     assert done.stderr == ""
     return json.loads(done.stdout)
-
-
-CAUSES = {
-    "missing": "collective-missing-rank",
-    "dtype": "collective-dtype-mismatch",
-    "op": "collective-order-mismatch",
-    "healthy": None,
-}
 
 
 @pytest.mark.parametrize("suffix", ["", ".json"])
