@@ -5,7 +5,7 @@ import msgspec
 from commcheck.diagnose.ingest.redact import redact, redact_all, redact_arguments
 from commcheck.model.cluster import ClusterReport
 
-_BIG = ("reach", "latency_us", "gbit", "gbit_loaded")
+_BIG = ("reach", "latency_us", "gbit", "gbit_loaded", "steps")
 """Letters and numbers: a million of them hold no text that somebody wrote."""
 
 

@@ -10,6 +10,7 @@ from commcheck.cluster import drift, pace, reach, speed
 from commcheck.cluster.reach import Finding, Seen
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.saying import diagnosis, listed, network_fix, seen
+from commcheck.cluster.steps import told
 from commcheck.cluster.values import Collected, Flow
 from commcheck.model.cluster import ClusterReport, Drift, HostRow, Reach
 from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Fix, Role, Verdict
@@ -55,6 +56,7 @@ def report(
         seconds=round(seconds, 3),
         not_evaluated=unmeasured,
         notes=(*notes, *_about_names(found), *collected.notes),
+        steps=told(collected.steps, len(collected.names), begun, collected.cards),
     )
 
 
@@ -199,17 +201,17 @@ def _not_evaluated(found: Seen) -> tuple[str, ...]:
     done = {frozenset((m.source, m.target)) for m in (*c.quiet, *c.again) if not m.failed}
     failed = {frozenset((m.source, m.target)): m for m in c.quiet if m.failed}
     left = [m for pair, m in failed.items() if pair not in done]
-    told = []
+    texts = []
     if left:
         first = left[0]
-        told.append(
+        texts.append(
             f"{len(left)} links could not be timed, such as that between {found.name(first.source)} and "
             f"{found.name(first.target)}: {first.failed}"
         )
     skipped = {frozenset(d) for d, k in found.letters.items() if k is not Reach.OK} - done - failed.keys()
     if skipped:
-        told.append(f"latency, losses and speed of {len(skipped)} links over which large pieces do not pass")
-    return tuple(told)
+        texts.append(f"latency, losses and speed of {len(skipped)} links over which large pieces do not pass")
+    return tuple(texts)
 
 
 def _about_names(found: Seen) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from commcheck.cluster.addresses import Chosen, chosen
 from commcheck.cluster.agent import CARD, Board
 from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
 from commcheck.cluster.speed import far_out, losses, lossy, stands_out, stands_out_loaded
+from commcheck.cluster.steps import Watch
 from commcheck.cluster.values import (
     Answer,
     Card,
@@ -71,6 +72,7 @@ class Lead:
         self._orders = 0
         self._gone: dict[int, str] = {}
         self._cards: dict[int, Card] = {}
+        self._watch = Watch()
 
     def leave(self, code: int) -> None:
         """Tell all that it is over."""
@@ -84,6 +86,7 @@ class Lead:
         targets = self._targets(addresses)
         self._say(f"{len(targets)} hosts try each other")
         order = MeetAll(targets=tuple(targets.values()))
+        self._watch.now("reach")
         answers = self._asked(order, tuple(targets), MEET_DEADLINE + MEET_EACH * len(targets))
         reached = {rank: a.reached for rank, a in answers.items()}
         usable = _usable(reached)
@@ -112,6 +115,7 @@ class Lead:
             gone=self._gone,
             rounds=len(timed),
             notes=self._notes(len(ranks), timed),
+            steps=self._watch.steps,
         )
 
     # -- parts
@@ -122,9 +126,11 @@ class Lead:
         def all_here() -> bool | None:
             for rank, data in self._board.others(CARD, self._there - heard.keys()).items():
                 heard[rank] = msgspec.json.decode(data, type=Card)
+                note(rank)
             return True if len(heard) == len(self._there) else None
 
-        wait_for(all_here, CARD_DEADLINE)
+        with self._watch.step(self._there) as note:
+            wait_for(all_here, CARD_DEADLINE)
         return dict(sorted(heard.items()))
 
     def _names(self) -> tuple[str, ...]:
@@ -148,6 +154,7 @@ class Lead:
         at_once = max(1, -int(-pairs * each // QUIET_SECONDS))
         found: list[Measured] = []
         for number, one in enumerate(timed):
+            self._watch.now("quiet", number + 1)
             for wave in waves(one, at_once):
                 self._say(f"round {number + 1} of {len(timed)}: links one by one, {min(at_once, len(one))} at a time")
                 found += self._measured(wave, self._options.seconds, small=True)
@@ -156,6 +163,7 @@ class Lead:
     def _alone(self, quiet: tuple[Measured, ...]) -> tuple[Measured, ...]:
         """What stands out, until it does so no more: the best of all counts. What is far out of line is not asked as often."""
         found: list[Measured] = []
+        self._watch.now("again")
         for number in range(AGAIN):
             known = (*quiet, *found)
             far = far_out(known) if number >= ENOUGH else frozenset()
@@ -168,6 +176,7 @@ class Lead:
         found: list[Measured] = []
         for number, one in enumerate(timed):
             self._say(f"round {number + 1} of {len(timed)}: {how}")
+            self._watch.now("loaded again" if how.endswith("again") else "loaded", number + 1)
             found += self._measured(one, LOADED_TIMES * self._options.seconds, small=False)
         return tuple(found)
 
@@ -195,9 +204,11 @@ class Lead:
         def all_there() -> bool | None:
             for rank, data in self._board.others(f"answer-{number}", wanted - there.keys()).items():
                 there[rank] = msgspec.json.decode(data, type=Answer)
+                note(rank)
             return True if len(there) == len(wanted) else None
 
-        wait_for(all_there, seconds)
+        with self._watch.step(wanted, order.pairs if isinstance(order, MeasurePairs) else ()) as note:
+            wait_for(all_there, seconds)
         for rank in sorted(wanted - there.keys()):
             self._gone[rank] = f"no answer within {seconds:.0f} s to what it was asked to do"
         return dict(sorted(there.items()))

@@ -120,6 +120,19 @@ class Answer(Value, frozen=True):
     failed: str = ""
 
 
+class Timed(Value, frozen=True):
+    """A step of the run. `begun`: seconds since the epoch; `heard`: by rank, seconds until its answer was there; `silent`:
+    who was asked and gave none; `pairs`: the links that were measured, each by its first end."""
+
+    name: str
+    round: int
+    begun: float
+    seconds: float
+    heard: dict[int, float]
+    pairs: tuple[tuple[int, int], ...] = ()
+    silent: tuple[int, ...] = ()
+
+
 class Collected(Value, frozen=True):
     """All that is known of a cluster, in the order of its hosts. `names` and `addresses` are those of `targets`; a host
     without a card has said nothing. `gone`: hosts that stopped answering, with when. `quiet`, `loaded`: the links with few
@@ -137,6 +150,7 @@ class Collected(Value, frozen=True):
     gone: dict[int, str] = {}
     rounds: int = 0
     notes: tuple[str, ...] = ()
+    steps: tuple[Timed, ...] = ()
 
 
 def share_a_kernel(cards: Iterable[Card]) -> bool:

@@ -54,6 +54,24 @@ class Drift(Value, frozen=True):
     baseline: str = ""
 
 
+class Step(Value, frozen=True):
+    """What the hosts were told to do at one time, by the clock of the one who leads. Hosts are their places in
+    `ClusterReport.hosts`.
+
+    `name`: start, facts, reach, quiet, again, loaded, "loaded again", ...; `round`: from 1; 0 where it has none. `begin`:
+    seconds since the report's `begun`. `took`: per host, seconds until its part was seen to be done; None: it had none, or
+    never was. `waited_for`: whose part was done last, both ends where that was a link; nobody where all were done together. `silent`: who
+    gave no answer."""
+
+    name: str
+    begin: float
+    seconds: float
+    round: int = 0
+    took: tuple[float | None, ...] = ()
+    waited_for: tuple[int, ...] = ()
+    silent: tuple[int, ...] = ()
+
+
 class ClusterReport(Value, frozen=True):
     """The whole. `latency_us`: median round trip in microseconds, as a plain TCP ping has it; `gbit`: 10^9 bits per second
     of one stream, alone on its link; `gbit_loaded`: the same while all other pairs of the round talk. None: not measured.
@@ -75,4 +93,5 @@ class ClusterReport(Value, frozen=True):
     seconds: float = 0.0
     not_evaluated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     schema: str = SCHEMA
