@@ -1,6 +1,7 @@
 """What all tests share: who may use the whole machine, and who measures time."""
 
 import fcntl
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +17,12 @@ WHOLE = "one of several alike, of which CI runs a part: pytest --whole runs all"
 
 def pytest_addoption(parser):
     parser.addoption("--whole", action="store_true", help="also run those of several alike that are left out otherwise")
+
+
+def pytest_configure(config):
+    # A shell that starts the tests in the background has them ignore interrupts, and so would all that they interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
