@@ -11,9 +11,8 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -26,7 +25,7 @@ from commcheck.cluster.values import DRIVER, Answer, Card, Leave, Measured, Meas
 from commcheck.errors import LaunchError
 from commcheck.model.case import HostFacts
 from commcheck.probe.facts import host_facts
-from commcheck.runtime.folder import wait_for
+from commcheck.runtime.board import Board
 
 SILENCE_DEADLINE = 900.0
 """Seconds without an order after which the one who leads is taken for dead: no order takes longer, for 3,000 hosts
@@ -34,18 +33,6 @@ SILENCE_DEADLINE = 900.0
 CARD = "card"
 PORT_RANGE = (32768, 60999)
 """Linux's own ip_local_port_range, where a host's cannot be read."""
-
-
-class Board(Protocol):
-    """Where the hosts say what they have to say, beside the network that is tried. Each says something of a topic once."""
-
-    rank: int
-
-    def publish(self, topic: str, data: bytes) -> None:
-        """Say it."""
-
-    def others(self, topic: str, ranks: Collection[int]) -> dict[int, bytes]:
-        """What those of `ranks` who have spoken have said."""
 
 
 class Agent:
@@ -83,7 +70,7 @@ class Agent:
                 self._board.publish(f"answer-{number}", msgspec.json.encode(answer))
 
     def _next(self, topic: str) -> Order:
-        said = wait_for(lambda: self._board.others(topic, (self._leader,)) or None, SILENCE_DEADLINE)
+        said = self._board.wait(lambda: self._board.others(topic, (self._leader,)) or None, SILENCE_DEADLINE)
         if said is None:
             raise LaunchError(
                 f"rank {self._leader}'s process has said nothing for {SILENCE_DEADLINE:g} s: it was ended"

@@ -18,6 +18,8 @@ from commcheck.model.taxonomy import FixPattern
 
 SURE = 0.5
 """Confidence from which a diagnosis makes the cluster unhealthy."""
+_TOLD = 8
+"""Hosts of which it is told why they said nothing."""
 
 
 def report(
@@ -126,6 +128,7 @@ def _silent(c: Collected) -> list[Finding]:
 
 def _absent(c: Collected, absent: tuple[int, ...]) -> Diagnosis:
     names = tuple(c.names[r] for r in absent)
+    told = [r for r in absent if r in c.silent]
     verb = "has" if len(names) == 1 else "have"
     return diagnosis(
         "rank-missing",
@@ -138,11 +141,13 @@ def _absent(c: Collected, absent: tuple[int, ...]) -> Diagnosis:
                 "where the hosts meet",
                 EvidenceKind.FACT,
             ),
+            *(seen(f"{c.names[r]}: {c.silent[r]}", "what starts it", EvidenceKind.EXIT) for r in told[:_TOLD]),
         ),
         fixes=(
             Fix(
                 pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-                text=f"see whether {listed(names)} is up, whether the task was started there, and whether it sees the directory",
+                text=f"see whether {listed(names)} is up, whether the task was started there, and whether it can be heard: "
+                "whether it sees the directory, or standard input and output get through",
             ),
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from commcheck.cluster.addresses import Chosen, chosen
-from commcheck.cluster.agent import CARD, Board
+from commcheck.cluster.agent import CARD
 from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
 from commcheck.cluster.speed import far_out, losses, lossy, stands_out, stands_out_loaded
 from commcheck.cluster.steps import Watch
@@ -26,7 +26,7 @@ from commcheck.cluster.values import (
 )
 from commcheck.model.base import Value
 from commcheck.model.cluster import Reach
-from commcheck.runtime.folder import wait_for
+from commcheck.runtime.board import Board
 
 CARD_DEADLINE = 30.0
 """Seconds for a host that is there to say what it is: the start of an interpreter, on a busy machine."""
@@ -113,6 +113,7 @@ class Lead:
             loaded=loaded,
             loaded_again=once_more,
             gone=self._gone,
+            silent=self._board.lost(set(range(len(self._hosts))) - self._cards.keys()),
             rounds=len(timed),
             notes=self._notes(len(ranks), timed),
             steps=self._watch.steps,
@@ -127,10 +128,11 @@ class Lead:
             for rank, data in self._board.others(CARD, self._there - heard.keys()).items():
                 heard[rank] = msgspec.json.decode(data, type=Card)
                 note(rank)
-            return True if len(heard) == len(self._there) else None
+            lost = self._board.lost(self._there - heard.keys())
+            return True if len(heard) + len(lost) == len(self._there) else None
 
         with self._watch.step(self._there) as note:
-            wait_for(all_here, CARD_DEADLINE)
+            self._board.wait(all_here, CARD_DEADLINE)
         return dict(sorted(heard.items()))
 
     def _names(self) -> tuple[str, ...]:
@@ -205,12 +207,14 @@ class Lead:
             for rank, data in self._board.others(f"answer-{number}", wanted - there.keys()).items():
                 there[rank] = msgspec.json.decode(data, type=Answer)
                 note(rank)
-            return True if len(there) == len(wanted) else None
+            lost = self._board.lost(wanted - there.keys())
+            return True if len(there) + len(lost) == len(wanted) else None
 
         with self._watch.step(wanted, order.pairs if isinstance(order, MeasurePairs) else ()) as note:
-            wait_for(all_there, seconds)
+            self._board.wait(all_there, seconds)
+        lost = self._board.lost(wanted - there.keys())
         for rank in sorted(wanted - there.keys()):
-            self._gone[rank] = f"no answer within {seconds:.0f} s to what it was asked to do"
+            self._gone[rank] = lost.get(rank) or f"no answer within {seconds:.0f} s to what it was asked to do"
         return dict(sorted(there.items()))
 
     def _name(self, rank: int) -> str:

@@ -135,8 +135,9 @@ class Timed(Value, frozen=True):
 
 class Collected(Value, frozen=True):
     """All that is known of a cluster, in the order of its hosts. `names` and `addresses` are those of `targets`; a host
-    without a card has said nothing. `gone`: hosts that stopped answering, with when. `quiet`, `loaded`: the links with few
-    and with all others talking; `again`: those that stood out, once more and alone. `loaded_again`: those rounds once more."""
+    without a card has said nothing; `silent`: why, where that is known. `gone`: hosts that stopped answering, with when.
+    `quiet`, `loaded`: the links with few and with all others talking; `again`: those that stood out, once more and alone.
+    `loaded_again`: those rounds once more."""
 
     names: tuple[str, ...]
     cards: dict[int, Card]
@@ -148,6 +149,7 @@ class Collected(Value, frozen=True):
     loaded: tuple[Measured, ...] = ()
     loaded_again: tuple[Measured, ...] = ()
     gone: dict[int, str] = {}
+    silent: dict[int, str] = {}
     rounds: int = 0
     notes: tuple[str, ...] = ()
     steps: tuple[Timed, ...] = ()

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,8 +21,9 @@ from typing import Self, TypeVar
 import msgspec
 
 from commcheck.errors import LaunchError
-from commcheck.model.base import Value, ranks_text
+from commcheck.model.base import ranks_text
 from commcheck.probe.facts import identity
+from commcheck.runtime.board import Member
 from commcheck.runtime.folder import POLL, Folder, wait_for, whole
 from commcheck.runtime.reports import check_directory
 
@@ -39,16 +40,6 @@ LEAVING_DEADLINE = 5.0
 OLD = 600.0
 """Seconds between the begins of two processes of one run, at most: what was there longer before was killed and left its
 file behind."""
-
-
-class Member(Value, frozen=True):
-    """A process. `network`: equal for those on one host."""
-
-    id: str
-    rank: int
-    network: str
-    hostname: str
-    begun: float
 
 
 class Assembly:
@@ -112,6 +103,14 @@ class Assembly:
     def others(self, topic: str, ranks: Collection[int]) -> dict[int, bytes]:
         """What those of `ranks` who have spoken said of a topic."""
         return Folder(str(self.folder), self.rank).others(topic, ranks)
+
+    def lost(self, ranks: Collection[int]) -> dict[int, str]:
+        """A directory does not tell who has gone."""
+        return {}
+
+    def wait(self, look: Callable[[], T | None], seconds: float) -> T | None:
+        """`wait_for`."""
+        return wait_for(look, seconds)
 
     def _gather(self) -> None:
         """Rank 0's: wait for a process of every rank, and say that the run begins."""

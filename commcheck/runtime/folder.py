@@ -40,6 +40,14 @@ class Folder:
                 found[rank] = (self._directory / f"{topic}-{rank}.json").read_bytes()
         return found
 
+    def lost(self, ranks: Collection[int]) -> dict[int, str]:
+        """A directory does not tell who has gone."""
+        return {}
+
+    def wait(self, look: Callable[[], T | None], seconds: float) -> T | None:
+        """`wait_for`."""
+        return wait_for(look, seconds)
+
 
 def wait_for(look: Callable[[], T | None], seconds: float) -> T | None:
     """The first value that is there; None after that time."""
