@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     terms = Terms(deadline=args.deadline or max(WORLD_DEADLINE, 2 * deadline), join_deadline=deadline)
     with Launcher(dict(rank.environment)) as launcher:
         facts = api.host_facts(plan)
+        plan = _with_nccl(plan, facts)
         joining.begin(plan, facts)
         with joining.ended_by_others():
             case = api.observe(plan, launcher, facts, terms, progress.say, joining.decides)
@@ -236,6 +237,14 @@ def own_plan(args: argparse.Namespace) -> Plan:
         faults=_own_faults(args, environment.get("RANK", "")),
     )
     return Plan(size=number, backend=backend, ranks=(rank,), base_environment=environment)
+
+
+def _with_nccl(plan: Plan, facts: tuple[HostFacts, ...]) -> Plan:
+    """The rank is told the address that NCCL would take on this host: once they have met, the ranks try each other's."""
+    answer = facts[0].nccl.answer if facts[0].nccl is not None else None
+    if answer is None or not answer.works:
+        return plan
+    return replace(plan, ranks=tuple(replace(r, nccl_address=answer.address) for r in plan.ranks))
 
 
 def _own_faults(args: argparse.Namespace, rank: str) -> tuple[FaultAt, ...]:

@@ -224,7 +224,7 @@ class Outcome(StrEnum):
 
 class Probe(Value, frozen=True):
     """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer),
-    "bulk" (64 KiB through a data connection), "name" (a look-up).
+    "bulk" (64 KiB through a data connection), "nccl" (both, to the address that NCCL takes on a peer), "name" (a look-up).
 
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
     small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured).
@@ -310,6 +310,7 @@ class RankRecord(Value, frozen=True):
     backend: str = ""
     init_method: str = "env://"
     phases: tuple[PhaseRecord, ...] = ()
+    begun: float = 0.0  # when its world was started, in seconds since the epoch by its host's clock; 0: not known
     error: RankError | None = None
     exit: Exit | None = None
     process: ProcessState | None = None

@@ -105,13 +105,15 @@ class NcclPlugin(Value, frozen=True):
 
 
 class NcclReach(Value, frozen=True):
-    """An attempt from this host to connect to the address that NCCL chose on another one. `outcome` as in a `Probe`."""
+    """An attempt from this host to connect to the address that NCCL chose on another one. `outcome` as in a `Probe`; `rank`:
+    whose address it is, where ranks have tried each other's."""
 
     host: str
     address: str
     port: int
     outcome: str
     detail: str = ""
+    rank: int | None = None
 
 
 class NcclFacts(Value, frozen=True):

@@ -43,6 +43,7 @@ class RankPlan(Value, frozen=True):
     store_seconds: float | None = None  # None: torch's own default
     init_method: str = "env://"
     python: str = ""  # an interpreter of its own; empty: the launcher's
+    nccl_address: str = ""  # what NCCL would form a communicator from there, for the ranks to try; empty: they need not
 
 
 class Plan(Value, frozen=True):

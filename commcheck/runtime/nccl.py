@@ -13,11 +13,10 @@ from commcheck.model.case import HostFacts
 from commcheck.model.plan import Place
 from commcheck.probe.nccl_child import Listen, Reach, Target
 from commcheck.probe.nccl_library import Child
+from commcheck.probe.nccl_targets import targets
 
 REACH_DEADLINE = 8.0
 """Seconds for all attempts, which are made at once: a connection that is dropped gives up after connect.CONNECT_DEADLINE."""
-MOST_TARGETS = 8
-"""Hosts that each one tries: those after it in the order of the plan, and the first, which makes the unique id."""
 
 
 def with_reach(facts: Mapping[Place, HostFacts]) -> dict[Place, HostFacts]:
@@ -36,17 +35,18 @@ def with_reach(facts: Mapping[Place, HostFacts]) -> dict[Place, HostFacts]:
         children = {place: opened.enter_context(Child(place)) for place in chosen}
         for number, place in enumerate(chosen):
             children[place].tell(Listen(address=_address(chosen[place]), nonce=nonce, number=number))
-        targets: list[tuple[Place, Target]] = []
+        listening: dict[Place, Target] = {}
         for number, place in enumerate(chosen):
             reply = children[place].hear(_left(end))
             if reply.failed:
                 failed[place] = reply.failed
                 continue
             address = _address(chosen[place])
-            targets.append((place, Target(host=chosen[place].host, address=address, port=reply.port, number=number)))
+            listening[place] = Target(host=chosen[place].host, address=address, port=reply.port, number=number)
         asked = [place for place in chosen if place not in failed]
         for place in asked:
-            children[place].tell(Reach(nonce=nonce, targets=_others(place, targets)))
+            others = targets(tuple(listening), place)
+            children[place].tell(Reach(nonce=nonce, targets=tuple(listening[other] for other in others)))
         replies = {place: children[place].hear(_left(end)) for place in asked}
     done = dict(facts)
     for place, found in chosen.items():
@@ -62,14 +62,6 @@ def _address(facts: HostFacts) -> str:
     assert facts.nccl is not None
     assert facts.nccl.answer is not None
     return facts.nccl.answer.address
-
-
-def _others(place: Place, targets: list[tuple[Place, Target]]) -> tuple[Target, ...]:
-    """The first host, and the next ones after this one, around the end."""
-    at = next((i for i, (p, _) in enumerate(targets) if p == place), 0)
-    ordered = [*targets[:1], *targets[at + 1 :], *targets[:at]]
-    others = dict.fromkeys(target for p, target in ordered if p != place)
-    return tuple(others)[:MOST_TARGETS]
 
 
 def _left(end: float) -> float:

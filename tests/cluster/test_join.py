@@ -9,15 +9,18 @@ from contextlib import ExitStack, nullcontext
 
 import pytest
 from faulty import made
+from msgspec.structs import replace
 
 from commcheck.lab import Lab
-from commcheck.model.topology import Topology
+from commcheck.model.topology import Network, Topology
+from commcheck.probe.nccl_find import VARIABLE, find
 
 PORT = "29500"
 JOIN_DEADLINE = 8.0
 """Short, so that the tests that must wait for it do not take a minute."""
 UNREACHED = 40.0
 """For the tests in which no rank may wait for its join deadline."""
+ONE_NETWORK = Topology()
 SAID = b"so far: Not all of the 2 ranks"
 
 
@@ -35,10 +38,13 @@ class Joined:
         return first["cause"], first["ranks"]
 
 
-def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline=UNREACHED, hostname=""):
+def join(
+    tmp_path, environments, *,
+    spoil=None, shared=True, late=None, deadline=UNREACHED, hostname="", topology=ONE_NETWORK, backend="auto",
+):  # fmt: skip
     """Start one commcheck per environment (None: that rank is absent) on hosts of a lab, and merge what they left."""
     folder = tmp_path / "reports"
-    with Lab(Topology(hosts=len(environments))) as lab, ExitStack() as stack:
+    with Lab(replace(topology, hosts=len(environments))) as lab, ExitStack() as stack:
         stack.enter_context(spoil(lab) if spoil else nullcontext())
         running, begin = [], time.monotonic()
         for number, own in enumerate(environments):
@@ -58,7 +64,7 @@ def join(tmp_path, environments, *, spoil=None, shared=True, late=None, deadline
             options = ["--report-dir", str(folder)] if shared else []
             command = [
                 sys.executable, "-m", "commcheck", "preflight", "--format", "json",
-                "--join-deadline", str(deadline), *options,
+                "--join-deadline", str(deadline), "--backend", backend, *options,
             ]  # fmt: skip
             if hostname:
                 command = ["unshare", "--uts", "sh", "-c", f'hostname {hostname}; exec "$@"', "sh", *command]
@@ -184,3 +190,71 @@ def test_reports_of_an_earlier_run_do_not_count(tmp_path):
     assert second.codes == [0, 0]
     assert second.code == 0
     assert any("earlier run" in note for note in second.merged["not_evaluated"])
+
+
+# --- NCCL's addresses. To ask its library for them takes no GPU; as there is none, the group itself does not form.
+
+NCCL = find(os.environ)
+needs_nccl = pytest.mark.skipif(
+    not NCCL.path, reason=f"no libnccl here: install nvidia-nccl-cu12, or name one in {VARIABLE}"
+)
+TWO_NETWORKS = Topology(networks=(Network(), Network(interface="eth1", subnet="10.78.0.0/24")), docker0=True)
+
+
+def join_with_nccl(tmp_path, environments, **how):
+    """gloo and the store stay on the first network: what is wrong is NCCL's alone."""
+    own = {VARIABLE: NCCL.path, "GLOO_SOCKET_IFNAME": "eth0"}
+    return join(tmp_path, [own | e for e in environments], topology=TWO_NETWORKS, backend="nccl", **how)
+
+
+def attempts(tmp_path):
+    """What the ranks met at NCCL's addresses of the others: by rank, from their reports."""
+    ranks = [json.loads(file.read_text())["rank"] for file in (tmp_path / "reports").glob("rank-*.json")]
+    return {r["rank"]: [(p["target"], p["outcome"]) for p in r["probes"] if p["kind"] == "nccl"] for r in ranks}
+
+
+def of_nccl(report):
+    return [d for d in report["diagnoses"] if d["cause"].startswith("nccl-")]
+
+
+@needs_nccl
+def test_ranks_try_the_addresses_that_nccl_takes_of_each_other(tmp_path):
+    found = join_with_nccl(tmp_path, [{}, {"NCCL_SOCKET_IFNAME": "=eth1"}])
+    assert attempts(tmp_path) == {0: [("10.78.0.11", "ok")], 1: [("10.77.0.10", "ok")]}
+    assert not of_nccl(found.merged)
+
+
+def closed_to_nccl(lab):
+    """The second host's firewall knows the first network alone."""
+    lab[1].nft("table inet closed { chain in { type filter hook input priority 0; iifname eth1 ct state new drop; }; }")
+    return nullcontext()  # it goes with the lab
+
+
+@needs_nccl
+@pytest.mark.parametrize(
+    ("environments", "spoil", "rank", "tried"),
+    [
+        ([{}, {"NCCL_SOCKET_IFNAME": "docker"}], None, 1, ("172.17.0.1", "refused")),
+        ([{}, {"NCCL_SOCKET_IFNAME": "=eth1"}], closed_to_nccl, 1, ("10.78.0.11", "timed-out")),
+    ],
+    ids=["an interface of one host alone", "a dropped port"],
+)
+def test_an_address_of_nccl_that_another_rank_cannot_reach_is_named(tmp_path, environments, spoil, rank, tried):
+    found = join_with_nccl(tmp_path, environments, spoil=spoil)
+    assert attempts(tmp_path) == {0: [tried], 1: [("10.77.0.10", "ok")]}
+    (named,) = of_nccl(found.merged)
+    assert (named["cause"], named["ranks"], named["hosts"]) == ("nccl-address-unreachable", [rank], [f"h{rank}"])
+    assert [(link["source"], link["target"]) for link in named["links"]] == [("h0", "h1")]
+    assert f"takes {tried[0]}" in named["title"]
+    # Without a GPU no world of NCCL's shows that it fails for that, and something else ended this one.
+    assert named["confidence"] <= 0.6
+
+
+@needs_nccl
+@pytest.mark.whole
+def test_one_rank_alone_names_the_address_that_it_could_not_reach(tmp_path):
+    found = join_with_nccl(tmp_path, [{}, {"NCCL_SOCKET_IFNAME": "=eth1"}], spoil=closed_to_nccl, shared=False)
+    (named,) = of_nccl(found.ranks[0])
+    assert (named["cause"], named["ranks"]) == ("nccl-address-unreachable", [1])
+    assert "10.78.0.11, which h0 cannot reach" in named["title"]
+    assert not of_nccl(found.ranks[1])

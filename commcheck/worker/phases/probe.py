@@ -1,4 +1,5 @@
-"""Own connections between all hosts of the world, in both directions, on ephemeral ports as gloo uses them.
+"""Own connections between all hosts of the world, in both directions, on ephemeral ports as gloo uses them; and, where
+NCCL would take an address on each, to that.
 
 The addresses are exchanged through the store, which has just been proven; results stay with the rank (its journal),
 so that nothing is gathered over the links under test."""
@@ -9,14 +10,17 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from msgspec.structs import replace
 
 from commcheck.model.case import Outcome, Probe, Published
 from commcheck.probe.connect import Answering, exchange
+from commcheck.probe.nccl_targets import targets
 from commcheck.worker.addresses import gloo_address
 from commcheck.worker.context import RankContext
 
@@ -35,20 +39,32 @@ def run(ctx: RankContext) -> str:
     ctx.data_address = address
     nonce = _agree_on_nonce(ctx, store)
     listener = _listen(ctx, address, nonce)
+    root, no_root = _root(ctx, nonce)
     if address:
         ctx.journal.told(Published(rank=ctx.rank, address=address, port=listener.port if listener else None))
-    card = {"host": _host_id(), "address": address, "port": listener.port if listener else 0}
-    store.set(f"card/{ctx.rank}", json.dumps(card))
+    store.set(
+        f"card/{ctx.rank}",
+        json.dumps(
+            {
+                "host": _host_id(),
+                "address": address,
+                "port": listener.port if listener else 0,
+                "nccl": ctx.plan.nccl_address,
+                "nccl_port": root.port if root else 0,
+            }
+        ),
+    )
     cards = _read_cards(ctx, store)
     leaders = _leaders(cards)
     if ctx.rank in leaders and len(leaders) > 1:
         _probe_all(ctx, cards, leaders, nonce)
         store.set(f"done/{ctx.rank}", "")
         store.wait([f"done/{r}" for r in leaders])
-    if listener is not None:
-        listener.close()
-    hosts = {c["host"] for c in cards.values()}
-    return f"{len(hosts)} host(s), {len(leaders)} distinct address(es)"
+    for one in (listener, root):
+        if one is not None:
+            one.close()
+    distinct = {(c["host"], c["address"]) for c in cards.values()}
+    return f"{len({host for host, _ in distinct})} host(s), {len(distinct)} distinct address(es){no_root}"
 
 
 def _agree_on_nonce(ctx: RankContext, store: dist.Store) -> bytes:
@@ -75,6 +91,16 @@ def _listen(ctx: RankContext, address: str, nonce: bytes) -> Answering | None:
         return None
 
 
+def _root(ctx: RankContext, nonce: bytes) -> tuple[Answering | None, str]:
+    """A listener where NCCL's root would be, or why there is none: NCCL_COMM_ID may have named another host's address."""
+    if not ctx.plan.nccl_address:
+        return None, ""
+    try:
+        return Answering(ctx.plan.nccl_address, nonce, ctx.rank), ""
+    except OSError as e:
+        return None, f"; NCCL's {ctx.plan.nccl_address} was not tried: cannot listen there: {e.strerror}"
+
+
 def _read_cards(ctx: RankContext, store: dist.Store) -> dict[int, dict[str, Any]]:
     keys = [f"card/{r}" for r in range(ctx.world_size)]
     try:
@@ -87,10 +113,10 @@ def _read_cards(ctx: RankContext, store: dist.Store) -> dict[int, dict[str, Any]
 
 
 def _leaders(cards: dict[int, dict[str, Any]]) -> tuple[int, ...]:
-    """The lowest rank of each (host, address): what is true for it is true for the others there."""
-    first: dict[tuple[str, str], int] = {}
+    """The lowest rank of each host and addresses: what is true for it is true for the others there."""
+    first: dict[tuple[str, str, str], int] = {}
     for rank, card in sorted(cards.items()):
-        first.setdefault((card["host"], card["address"]), rank)
+        first.setdefault((card["host"], card["address"], card["nccl"]), rank)
     return tuple(sorted(first.values()))
 
 
@@ -100,9 +126,19 @@ def _probe_all(ctx: RankContext, cards: dict[int, dict[str, Any]], leaders: tupl
         for probe in exchange(card["address"], card["port"], nonce, peer):
             ctx.journal.probed(probe)
 
+    def root(peer: int) -> None:
+        card = cards[peer]
+        last = exchange(card["nccl"], card["nccl_port"], nonce, peer)[-1]
+        ctx.journal.probed(replace(last, kind="nccl"))
+
     peers = [r for r in leaders if r != ctx.rank and cards[r]["port"]]
     ctx.journal.tries(tuple(peers))
-    threads = [threading.Thread(target=one, args=(p,), name=socket.gethostname()) for p in peers]
+    _at_once(one, peers)
+    _at_once(root, targets([r for r in leaders if cards[r]["nccl_port"]], ctx.rank))  # not beside what is timed
+
+
+def _at_once(what: Callable[[int], None], peers: Iterable[int]) -> None:
+    threads = [threading.Thread(target=what, args=(p,), name=socket.gethostname()) for p in peers]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -34,9 +34,9 @@ from commcheck.diagnose.rules.nccl.shared import (
     several_hosts,
     surely,
 )
-from commcheck.model.case import Case
+from commcheck.model.case import Case, HostFacts
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Link, Match
-from commcheck.model.nccl import NcclAddress, NcclReach
+from commcheck.model.nccl import NcclAddress, NcclFacts, NcclReach
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -81,6 +81,20 @@ def match(case: Case) -> Match | None:
             order = [o.host.host for o in everyone]
             needed = any(_needed(order, o.host.host, one.host.host) for o, _ in failed)
             return _match(one, what, TRIED if needed else TRIED_ELSEWHERE, failed)
+    return _of_unknown(everyone)
+
+
+def _of_unknown(everyone: tuple[Asked, ...]) -> Match | None:
+    """An address of a rank of which nothing else is known: this is one rank's view."""
+    known = {one.host.host for one in everyone}
+    for one in everyone:
+        for reach in one.nccl.reached:
+            if reach.host in known or reach.outcome == "ok" or reach.rank is None:
+                continue
+            what = f"NCCL on {reach.host} takes {reach.address}, which {one.host.host} cannot reach"
+            there = Asked(HostFacts(host=reach.host), NcclFacts(), (reach.rank,), one.limit)
+            confidence = TRIED if 0 in (*one.ranks, reach.rank) else TRIED_ELSEWHERE
+            return _match(there, what, confidence, ((one, reach),))
     return None
 
 
@@ -109,13 +123,13 @@ def _match(one: Asked, title: str, confidence: float, failed: tuple[tuple[Asked,
         title=f"{title}{one.where}",
         confidence=surely(one, confidence),
         ranks=one.ranks,
-        hosts=(one.host.host,),
+        hosts=(one.host.host,) if one.nccl.addresses else (),
         links=tuple(Link(source=o.host.host, target=one.host.host, port=r.port) for o, r in failed),
         evidence=(
             *((setting(one, "NCCL_SOCKET_IFNAME"),) if chosen else ()),
             *by_library(one),
             *attempts,
-            interfaces(one),
+            *((interfaces(one),) if one.nccl.addresses else ()),
         ),
         fixes=named(one, _other(one)),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from commcheck.diagnose.view import gone
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Ended, HostFacts, Origin
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix
-from commcheck.model.nccl import NcclAddress, NcclFacts
+from commcheck.model.nccl import NcclAddress, NcclFacts, NcclReach
 from commcheck.model.taxonomy import FixPattern
 
 FAMILY = {"AF_INET": "ipv4", "AF_INET6": "ipv6"}
@@ -51,8 +54,28 @@ def asked(case: Case) -> tuple[Asked, ...]:
     for host in case.hosts:
         if host.nccl is not None:
             ranks = tuple(r.name for r in case.ranks if r.host == host.host and "nccl" in (r.backend or "nccl"))
-            found.append(Asked(host, host.nccl, ranks, limit))
+            tried = (*host.nccl.reached, *_tried_by_ranks(case, host.host))
+            found.append(Asked(host, replace(host.nccl, reached=tried), ranks, limit))
     return tuple(found)
+
+
+def _tried_by_ranks(case: Case, host: str) -> tuple[NcclReach, ...]:
+    """What the ranks of a host met at NCCL's addresses of other ranks; a rank of which nothing is known stands for its host."""
+    there = {r.name: r for r in case.ranks}
+    return tuple(
+        NcclReach(
+            host=there[p.peer_rank].host if p.peer_rank in there else f"rank {p.peer_rank}",
+            address=p.target,
+            port=p.port,
+            outcome=p.outcome.value,
+            detail=p.detail,
+            rank=p.peer_rank,
+        )
+        for r in case.ranks
+        for p in r.probes
+        if p.kind == "nccl" and p.peer_rank is not None and r.host == host
+        if not gone(r) and not (p.peer_rank in there and gone(there[p.peer_rank]))
+    )
 
 
 def _limit(case: Case) -> float:
@@ -66,14 +89,17 @@ def _limit(case: Case) -> float:
 
 def several_hosts(case: Case) -> bool | None:
     """Whether the job runs on more than one host; None where nothing says so."""
-    if case.origin is not Origin.STATIC:
-        return len({r.host for r in case.ranks} or {h.host for h in case.hosts}) > 1
-    if len(case.hosts) > 1:
+    if len({r.host for r in case.ranks} or {h.host for h in case.hosts}) > 1:
         return True
+    environment = case.environment
+    if case.origin is not Origin.STATIC:
+        if case.world is None or len(case.ranks) >= case.world.size:
+            return False
+        environment = case.ranks[0].environment if case.ranks else {}  # one rank's view: the others may be anywhere
     for name in ("GROUP_WORLD_SIZE", "SLURM_NNODES", "SLURM_JOB_NUM_NODES", "PET_NNODES"):
-        if (count := _number(case.environment, name)) is not None:
+        if (count := _number(environment, name)) is not None:
             return count > 1
-    size, local = _number(case.environment, "WORLD_SIZE"), _number(case.environment, "LOCAL_WORLD_SIZE")
+    size, local = _number(environment, "WORLD_SIZE"), _number(environment, "LOCAL_WORLD_SIZE")
     return None if size is None or local is None else local < size
 
 
