@@ -13,7 +13,8 @@ from commcheck.engines.numbered import numbered
 
 def render(wanted: Wanted) -> Launch:
     """Variables that all ranks need go by -x. One rank's exit code must not end the others before they have said what they
-    know: Open MPI 4 ends all for it (5 reads the setting too)."""
+    know: Open MPI 4 ends all for it (5 reads the setting too). mpirun then returns 0 whatever they return, so the merged
+    verdict's exit code is the command's."""
     first = wanted.hosts[0] if wanted.hosts else "127.0.0.1" if wanted.nodes == 1 else "HOST-OF-RANK-0"
     hosts = ("--host", ",".join(f"{host}:{wanted.ranks_per_node}" for host in wanted.hosts)) if wanted.hosts else ()
     command = (
@@ -21,7 +22,8 @@ def render(wanted: Wanted) -> Launch:
         *("--mca", "orte_abort_on_non_zero_status", "0"),
         *("-x", f"MASTER_ADDR={first}", "-x", f"MASTER_PORT={wanted.master_port}", *wanted.preflight),
     )
-    return Launch(commands=(shlex.join(command),))
+    verdict = shlex.join((*wanted.program, "diagnose", wanted.report_dir or "-"))
+    return Launch(commands=(f"{shlex.join(command)} {'&&' if wanted.report_dir else '|'} {verdict}",))
 
 
 ENGINE = Engine(

@@ -1,6 +1,9 @@
 """A preflight under a real mpirun between virtual hosts: Open MPI's and MPICH's, started as over ssh."""
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import pytest
 from census import wait_until
 from job import COMMCHECK, JOB, TOPOLOGY, assert_found, assert_healthy, every_fault, judged, struck
 
+from commcheck.engines.base import Wanted
+from commcheck.engines.openmpi import render
 from commcheck.lab.lab import Lab
 
 torch = pytest.importorskip("torch")
@@ -83,3 +88,26 @@ def test_mpirun_alone_is_enough_to_join_on_one_host(tmp_path, options, code, cau
     assert merged.returncode == code, done.stderr
     assert [d["cause"] for d in report["diagnoses"][:1]] == ([] if cause is None else [cause])
     assert report["world"]["size"] == 2
+
+
+@pytest.mark.parametrize(("interface", "code"), [("lo", 0), ("nope0", 1)])
+def test_what_plan_prints_for_mpirun_returns_the_verdict(tmp_path, interface, code):
+    """mpirun itself returns 0 where one rank's exit code may not end the others."""
+    if reason := mpi.missing("openmpi"):
+        pytest.skip(reason)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "commcheck").write_text(f'#!/bin/sh\nexec {shlex.join(COMMCHECK)} "$@"\n')
+    (tmp_path / "bin" / "commcheck").chmod(0o755)
+    (tmp_path / "bin" / "mpirun").symlink_to(shutil.which("mpirun.openmpi"))
+    (command,) = render(Wanted(nodes=1, ranks_per_node=2)).commands
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    more = {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    }
+    environment = {**mpi.environment(), **more, "GLOO_SOCKET_IFNAME": interface, "PATH": path}
+    environment["RES_OPTIONS"] = "timeout:1 attempts:1"
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=90)
+    assert done.returncode == code, done.stderr
+    assert ("HEALTHY" if code == 0 else "interface-missing") in done.stdout
