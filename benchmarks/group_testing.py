@@ -17,7 +17,6 @@ import argparse
 import os
 import sys
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -29,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from commcheck.cluster.group_testing import Test, isolate  # noqa: E402
+from commcheck.cluster.rounds import Pair  # noqa: E402
 
 CASES = ((1, 0), (0, 1), (1, 1), (5, 5), (10, 10), (25, 25), (50, 0), (0, 50), (50, 50))
 """Bad hosts, bad links."""
@@ -45,33 +45,26 @@ class Cluster:
             a, b = luck.sample(good, 2)
             found.add((min(a, b), max(a, b)))
         self.links = frozenset(found)
+        self.faulty = self.bad | {h for link in found for h in link}
         self.steps = 0
 
-    def ask(self, tests: Sequence[Test]) -> list[bool]:
-        """For each test, whether it passes. Only hosts with a fault are looked for: the others change nothing."""
+    def ask(self, tests: Sequence[Test]) -> list[list[Pair]]:
+        """For each test, the links that fail. Only hosts with a fault are looked for: the others change nothing."""
         self.steps += max(max(len(a), len(b)) for a, b in tests)
-        sides = sorted((group[0], number, side) for number, test in enumerate(tests) for side, group in enumerate(test))
-        starts = [s[0] for s in sides]
-
-        def where(host: int) -> tuple[int, int] | None:
-            at = bisect_right(starts, host) - 1
-            if at < 0:
-                return None
-            _, number, side = sides[at]
-            group = tests[number][side]
-            place = bisect_left(group, host)
-            return (number, side) if place < len(group) and group[place] == host else None
-
-        passed = [True] * len(tests)
-        for host in self.bad:
-            found = where(host)
-            if found is not None:
-                passed[found[0]] = False
+        where = {
+            host: (number, side)
+            for number, test in enumerate(tests)
+            for side, group in enumerate(test)
+            for host in self.faulty.intersection(group)
+        }
+        failing: list[set[Pair]] = [set() for _ in tests]
+        for host in self.bad & where.keys():
+            number, side = where[host]
+            failing[number] |= {(min(host, other), max(host, other)) for other in tests[number][1 - side]}
         for a, b in self.links:
-            one, other = where(a), where(b)
-            if one is not None and other is not None and one[0] == other[0] and one[1] != other[1]:
-                passed[one[0]] = False
-        return passed
+            if a in where and b in where and where[a] == (where[b][0], 1 - where[b][1]):
+                failing[where[a][0]].add((a, b))
+        return [sorted(one) for one in failing]
 
 
 class Run(NamedTuple):
@@ -88,10 +81,10 @@ def two_rounds(count: int, cluster: Cluster) -> set[int]:
     """The hosts that fail twice, and links that two good hosts are known to fail on: none."""
     first = [((h,), (h + 1,)) for h in range(0, count - 1, 2)]
     failed, passed = [], []
-    for (a, b), ok in zip(first, cluster.ask(first), strict=True):
-        (passed if ok else failed).extend((*a, *b))
+    for (a, b), failing in zip(first, cluster.ask(first), strict=True):
+        (failed if failing else passed).extend((*a, *b))
     second = [((h,), (w,)) for h, w in zip(failed, passed, strict=False)]
-    return {t[0][0] for t, ok in zip(second, cluster.ask(second) if second else [], strict=True) if not ok}
+    return {t[0][0] for t, failing in zip(second, cluster.ask(second) if second else [], strict=True) if failing}
 
 
 def one(job: tuple[int, int, int, int]) -> Run:

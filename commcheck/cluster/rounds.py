@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 Pair = tuple[int, int]
 Round = tuple[Pair, ...]
 
@@ -28,6 +30,16 @@ def rounds(hosts: int, most: int | None = None) -> tuple[Round, ...]:
     total = count(hosts)
     wanted = total if most is None else min(most, total)
     return tuple(nth(hosts, number * total // wanted) for number in range(wanted))
+
+
+def mixed(hosts: int, most: int) -> tuple[Round, ...]:
+    """`most` rounds at irregular distances, always the same ones: whom the others of one's others meet are soon all hosts,
+    which those of evenly spread rounds are not. The second follows the first, so that two link all hosts."""
+    numbers = list(range(count(hosts)))
+    Random(hosts).shuffle(numbers)
+    if len(numbers) > 2:
+        numbers.insert(1, numbers.pop(numbers.index((numbers[0] + 1) % len(numbers))))
+    return tuple(nth(hosts, number) for number in numbers[:most])
 
 
 def waves(one: Round, at_once: int) -> tuple[Round, ...]:

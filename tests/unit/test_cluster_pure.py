@@ -1,9 +1,6 @@
-"""Rounds, blame, statistics, group testing and the judgement of what was collected, without any network."""
+"""Rounds, blame, statistics and the judgement of what was collected, without any network."""
 
-import importlib.util
-import sys
 from itertools import combinations, pairwise
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -11,15 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commcheck.cluster import addresses, agent, blame, drift, exclude, judge, reach, responder, rounds, speed
-from commcheck.cluster.group_testing import isolate
 from commcheck.cluster.values import Card, Collected, Flow, Measured, PortTry, Reached, Target
 from commcheck.engines.nodelist import expand
 from commcheck.model.case import Address, HostFacts, Interface, NameLookup, Route
 from commcheck.model.cluster import Reach
 from commcheck.model.diagnosis import Verdict
-
-ROOT = Path(__file__).parents[2]
-
 
 # --- rounds -----------------------------------------------------------------------------------------------------
 
@@ -41,6 +34,15 @@ def test_some_rounds_give_every_host_as_many_links_and_none_twice(hosts, most):
     pairs = [pair for one in made for pair in one]
     assert len(set(pairs)) == len(pairs)
     assert all(len(one) == hosts // 2 for one in made)
+
+
+@given(st.integers(20, 300))
+def test_mixed_rounds_bring_all_hosts_together_soon(hosts):
+    made = rounds.mixed(hosts, 4)
+    pairs = [pair for one in made for pair in one]
+    assert len(set(pairs)) == len(pairs) == 4 * (hosts // 2)
+    assert rounds.mixed(hosts, 9)[:4] == made
+    assert len(blame.groups([d for a, b in pairs for d in ((a, b), (b, a))], range(hosts))) == 1
 
 
 @given(st.integers(0, 40), st.integers(1, 20))
@@ -112,56 +114,6 @@ def test_a_loss_needs_more_than_an_accident():
     assert speed.lossy({(0, 1): (100, 1), (1, 0): (100, 3)}) == {}
     assert set(speed.lossy({(0, 1): (100, 4), (1, 0): (100, 2), (0, 2): (100, 0)})) == {(0, 1), (1, 0)}
     assert speed.lossy({(0, 1): (10_000, 9)}) == {}
-
-
-# --- group testing ------------------------------------------------------------------------------------------------
-
-
-class Faulty:
-    def __init__(self, bad, links):
-        self.bad, self.links = set(bad), {tuple(sorted(k)) for k in links}
-
-    def ask(self, tests):
-        hosts = [h for test in tests for group in test for h in group]
-        assert len(hosts) == len(set(hosts)), "a host is in two tests of a round"
-        return [self.passes(a, b) for a, b in tests]
-
-    def passes(self, a, b):
-        return not self.bad & {*a, *b} and not any((x in a and y in b) or (y in a and x in b) for x, y in self.links)
-
-
-@given(st.integers(2, 120), st.data())
-def test_bad_hosts_are_all_found_and_nobody_else(hosts, data):
-    bad = data.draw(st.sets(st.integers(0, hosts - 1), max_size=(hosts - 1) // 3))
-    found = isolate(hosts, Faulty(bad, ()).ask)
-    assert (set(found.hosts), found.links) == (bad, ())
-
-
-@given(st.integers(30, 120), st.data())
-def test_bad_links_among_good_hosts_are_all_found_whatever_else_is_bad(hosts, data):
-    luck = Random(data.draw(st.integers(0, 10**6)))
-    bad = set(luck.sample(range(hosts), luck.randint(0, 4)))
-    good = sorted(set(range(hosts)) - bad)
-    links = {tuple(sorted(luck.sample(good, 2))) for _ in range(luck.randint(0, 4))}
-    found = isolate(hosts, Faulty(bad, links).ask)
-    # A good host may be taken for a bad one only if its own bad links were met each time: none of them is lost then.
-    assert bad <= set(found.hosts)
-    assert all(k in found.links or set(k) & set(found.hosts) for k in links)
-
-
-def test_thousands_of_hosts_take_few_rounds():
-    simulated = _benchmark()
-    luck = [simulated.one((2000, 10, 10, seed)) for seed in range(20)]
-    assert {(r.missed, r.accused) for r in luck} == {(0, 0)}
-    assert max(r.rounds for r in luck) < 150
-
-
-def _benchmark():
-    spec = importlib.util.spec_from_file_location("group_testing_benchmark", ROOT / "benchmarks" / "group_testing.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- addresses ------------------------------------------------------------------------------------------------------
