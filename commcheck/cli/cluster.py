@@ -1,8 +1,10 @@
 """Every host against every other: names, routes, ports in both directions, large packets, latency, losses and bandwidth,
 alone and while all talk; and what differs between the hosts. Says which hosts and links are bad.
 
-Start it once per host, in place of your script, with a --report-dir DIR that all hosts see: `srun --ntasks-per-node 1
-commcheck cluster --report-dir DIR`. The first host's process prints the report, all return its exit code. Nothing needs torch.
+In a Slurm allocation it starts itself on every host by srun; elsewhere through what you name: `--hosts a,b,c --through 'ssh
+{host}'`. Nothing is shared then: what the hosts say comes over that command's input and output. Or start it once per host, in
+place of your script, with a --report-dir DIR that all hosts see: `srun --ntasks-per-node 1 commcheck cluster --report-dir DIR`;
+the first host's process then prints the report, and all return its exit code. Nothing needs torch.
 Exit codes: 0 healthy, 1 a host or link is bad, 3 that could not be judged."""
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 import time
 
 from commcheck.cli.cluster_history import add_history_arguments
+from commcheck.cli.cluster_through import add_through_arguments
 from commcheck.cli.output import deliver, text_width, use_color
 from commcheck.cli.progress import Progress
 from commcheck.errors import UsageError
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from commcheck.cluster.history import Comparison
     from commcheck.cluster.lead import Options
     from commcheck.cluster.values import Collected
+    from commcheck.engines.base import Allocation
     from commcheck.model.cluster import ClusterReport
 
 FORMATS = ("text", "json", "html", "junit", "prometheus", "nagios", "nhc")
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report-dir", metavar="DIR", help="a directory that all hosts see: they meet there, and clean up"
     )
     where.add_argument("--lab", metavar="FILE", help="virtual hosts (a [lab] as in a scenario, with its faults)")
-    where.add_argument("--hosts", metavar="A,B,...", help="start nothing: say what to start on these hosts")
+    add_through_arguments(where)
     where.add_argument(
         "--interface", default="", metavar="NAME", help="by which they reach each other (default: what they share)"
     )
@@ -73,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, and return the exit code. Raises UsageError, InputError and LaunchError."""
     from commcheck.cluster.lead import Options
 
+    if args.through is not None and (other := "--report-dir" if args.report_dir else "--lab" if args.lab else ""):
+        raise UsageError(f"--through and {other}: give one of them")
     for name in ("bandwidth_seconds", "join_deadline"):
         if not getattr(args, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name):g}: must be more than 0")
@@ -80,13 +86,40 @@ def run(args: argparse.Namespace) -> int:
         from commcheck.cli.cluster_history import read_again
 
         return _told(args, read_again(args))
-    if args.hosts is not None:
+    if args.attached is not None:
+        from commcheck.cli.cluster_through import attached
+
+        return attached(args)
+    if args.through is None and args.hosts is not None:
         return _say_what_to_start(args)
     options = Options(seconds=0.0 if args.quick else args.bandwidth_seconds, interface=args.interface)
     progress = Progress(quiet=args.quiet)
     if args.lab is not None:
         return _in_lab(args, options, progress)
+    from commcheck.cli.cluster_through import held
+
+    allocation = held(args)
+    if args.through is not None or allocation is not None:
+        return _through(args, allocation, options, progress)
     return _joined(args, options, progress)
+
+
+def _say_what_to_start(args: argparse.Namespace) -> int:
+    from commcheck.cli.cluster_through import say_what_to_start
+
+    own = ["--quick"] if args.quick else ["--bandwidth-seconds", f"{args.bandwidth_seconds:g}"]
+    own += ["--interface", args.interface] if args.interface else []
+    return say_what_to_start(args, own)
+
+
+def _through(args: argparse.Namespace, allocation: Allocation | None, options: Options, progress: Progress) -> int:
+    """As the one that starts the hosts' processes, and hears them."""
+    from commcheck.cli.cluster_through import collected
+
+    begun = time.time()
+    found, notes = collected(args, allocation, options, progress)
+    progress.done()
+    return _finished(args, found, begun, notes)
 
 
 def _in_lab(args: argparse.Namespace, options: Options, progress: Progress) -> int:
@@ -114,20 +147,24 @@ def _joined(args: argparse.Namespace, options: Options, progress: Progress) -> i
     rank, size = environ.get("RANK", ""), environ.get("WORLD_SIZE", "")
     if not rank and not size:
         raise UsageError(
-            "no launcher's variables are set here: start it once per host (srun, mpirun, RANK and WORLD_SIZE), "
-            "or give --lab FILE, or --hosts A,B,... to see what to start"
+            "no launcher's variables are set here: give --hosts A,B,... --through 'ssh {host}', or start it once per host "
+            "(srun, mpirun, RANK and WORLD_SIZE), or give --lab FILE; --hosts alone says what to start"
         )
     if not rank.isdigit() or not size.isdigit() or int(rank) >= int(size):
         raise UsageError(f"RANK={rank} and WORLD_SIZE={size} name no rank of a world")
     if args.report_dir is None:
-        raise UsageError("give --report-dir DIR, a directory that all hosts see: they meet there")
+        raise UsageError(
+            "give --report-dir DIR, a directory that all hosts see: they meet there (there is none? start it once, in the "
+            "allocation itself or with --through)"
+        )
     begun = time.time()
     progress.say(f"waiting for {size} hosts in {args.report_dir}" if rank == "0" else "waiting for rank 0's process")
     with assembly(args.report_dir, int(rank), int(size), args.join_deadline) as board:
         if board.rank != 0:
             progress.done()
             return follow(board)
-        with Leading(board, _expected(environ, int(size)), progress.say, options) as leading:
+        hosts = _expected(environ, int(size))
+        with Leading(board, board.members, hosts, progress.say, options) as leading:
             found = leading.collected()
             progress.done()
             leading.code = code = _finished(args, found, begun)
@@ -142,11 +179,11 @@ def _expected(environ: dict[str, str], size: int) -> tuple[str, ...]:
     return listed if len(listed) == size else tuple(f"rank {number}" for number in range(size))
 
 
-def _finished(args: argparse.Namespace, found: Collected, begun: float) -> int:
+def _finished(args: argparse.Namespace, found: Collected, begun: float, notes: tuple[str, ...] = ()) -> int:
     from commcheck.cli.options import command
     from commcheck.cluster.judge import report
 
-    return _told(args, report(found, command=command(), begun=begun, seconds=time.time() - begun))
+    return _told(args, report(found, command=command(), begun=begun, seconds=time.time() - begun, notes=notes))
 
 
 def _told(args: argparse.Namespace, made: ClusterReport) -> int:
@@ -186,33 +223,3 @@ def _rendered(
     color = stream is not None and use_color(args, stream)
     width = text_width(stream or sys.stdout)
     return rendered(made, args.format, changes, host=socket.gethostname(), color=color, width=width)
-
-
-def _say_what_to_start(args: argparse.Namespace) -> int:
-    """Print the commands, as `commcheck plan` does. Raises UsageError."""
-    import shlex
-
-    hosts = [name for name in args.hosts.split(",") if name]
-    if len(hosts) < 2:
-        raise UsageError(f"--hosts {args.hosts}: give at least two, separated by commas")
-    folder = args.report_dir or "DIR"
-    own = ["commcheck", "cluster", "--report-dir", folder]
-    own += ["--quick"] if args.quick else ["--bandwidth-seconds", f"{args.bandwidth_seconds:g}"]
-    own += ["--interface", args.interface] if args.interface else []
-    print(f"# {folder}: a directory that all hosts see")
-    print("# inside a Slurm allocation, or to get one")
-    where = [
-        "srun",
-        f"--nodes={len(hosts)}",
-        "--ntasks-per-node=1",
-        f"--nodelist={','.join(hosts)}",
-        "--kill-on-bad-exit=0",
-    ]
-    print(shlex.join([*where, *own]))
-    print("# with Open MPI")
-    print(shlex.join(["mpirun", "--host", ",".join(hosts), "--map-by", "ppr:1:node", *own]))
-    print("# by hand: one line per host, all within the join deadline")
-    for rank, name in enumerate(hosts):
-        there = shlex.join(["env", f"RANK={rank}", f"WORLD_SIZE={len(hosts)}", *own])
-        print(shlex.join(["ssh", name, there]))
-    return 0

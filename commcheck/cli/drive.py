@@ -5,14 +5,10 @@ Their reports come as records with the engine's output: over its own channel, an
 from __future__ import annotations
 
 import argparse
-import contextlib
-import functools
 import os
 import secrets
 import select
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,11 +29,9 @@ from commcheck.model.case import Case
 from commcheck.model.diagnosis import Verdict
 from commcheck.runtime.records import Collector
 from commcheck.runtime.speaker import RUN
+from commcheck.runtime.starting import ENDING, ended, started
 from commcheck.runtime.watch import WORLD_DEADLINE
-from commcheck.system.process import die_with_parent
 
-ENDING = 10.0
-"""Seconds for an engine that is told to end: it has to reach every host."""
 _BLOCK = 1 << 16
 _KEPT = 1 << 14
 """Bytes of the engine's last words that are kept, and _LINES of them are told."""
@@ -118,18 +112,7 @@ def _placed(launch: Launch, directory: str) -> list[str]:
 def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
     """Run the engine's command to its end, and let its output be heard; at most `first` seconds until a rank says its first
     word, and `all_` from then on, which is longer than any rank's own watch. Raises LaunchError."""
-    try:
-        engine = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, RUN: heard.run},
-            # An engine that is told to end takes its ranks with it; this process may be killed and tell it nothing.
-            preexec_fn=functools.partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509
-        )
-    except OSError as error:
-        raise LaunchError(f"{words[0]}: {error.strerror or error}: is it on PATH here?") from error
+    engine = started(words, {**os.environ, RUN: heard.run})
     assert engine.stdout is not None
     with engine.stdout:
         try:
@@ -144,18 +127,10 @@ def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
             heard.overdue()
             heard.finish()
         except BaseException:
-            _end(engine)
+            ended(engine)
             raise
-        return _end(engine)
-
-
-def _end(engine: subprocess.Popen[bytes]) -> int:
-    """Tell the engine to end its ranks, and see to it."""
-    engine.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        engine.wait(ENDING)
-    engine.kill()
-    return engine.wait()
+        ended(engine)
+        return engine.returncode
 
 
 class _Heard:

@@ -1,4 +1,5 @@
-"""The hosts of somebody's launcher, one task on each: all do their part, and rank 0's process leads."""
+"""The hosts of somebody's launcher, one process on each: all do their part, and one leads: rank 0's, where they meet in a
+directory, or the one that has had them started and hears them over that."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from commcheck.cluster.agent import Agent
 from commcheck.cluster.lead import Lead, Options
 from commcheck.cluster.values import Collected
 from commcheck.errors import LaunchError, UsageError
-from commcheck.model.base import ranks_text
 from commcheck.runtime.assembly import Assembly
+from commcheck.runtime.board import Board, Member
 
 NAME = "cluster"
 
@@ -20,20 +21,29 @@ def assembly(directory: str, rank: int, size: int, deadline: float) -> Assembly:
     return Assembly(directory, rank, size, name=NAME, deadline=deadline, all_needed=False)
 
 
-def follow(board: Assembly) -> int:
-    """What all but rank 0's do; the exit code."""
-    return Agent(board).serve()
+def follow(board: Board, leader: int = 0) -> int:
+    """What all but the one that leads do; the exit code."""
+    return Agent(board, leader=leader).serve()
 
 
 class Leading:
-    """Rank 0's: its own part in a thread, and the lead. A context manager, which tells the others when it is over."""
+    """The one that leads; where it is one of the hosts, its own part too. A context manager, which tells the others when it is
+    over."""
 
-    def __init__(self, board: Assembly, hosts: Sequence[str], say: Callable[[str], None], options: Options) -> None:
+    def __init__(
+        self,
+        board: Board,
+        members: Sequence[Member],
+        hosts: Sequence[str],
+        say: Callable[[str], None],
+        options: Options,
+    ) -> None:
         """Raises UsageError where two processes are on one host, and LaunchError where this one cannot listen."""
-        _one_each(board)
+        _one_each(members, hosts)
         self.code = LaunchError.exit_code
-        threading.Thread(target=Agent(board).serve, name="commcheck-agent", daemon=True).start()
-        self._lead = Lead(board, hosts, [m.rank for m in board.members], say, options)
+        if board.rank >= 0:
+            threading.Thread(target=Agent(board).serve, name="commcheck-agent", daemon=True).start()
+        self._lead = Lead(board, hosts, [m.rank for m in members], say, options)
 
     def __enter__(self) -> Leading:
         return self
@@ -46,12 +56,13 @@ class Leading:
         return self._lead.collected()
 
 
-def _one_each(board: Assembly) -> None:
+def _one_each(members: Sequence[Member], hosts: Sequence[str]) -> None:
     by_network: dict[str, list[int]] = {}
-    for member in board.members:
+    for member in members:
         by_network.setdefault(member.network, []).append(member.rank)
     shared = next((ranks for ranks in by_network.values() if len(ranks) > 1), None)
     if shared is not None:
         raise UsageError(
-            f"{ranks_text(shared)} are on one host: start one task per host (srun --ntasks-per-node 1, mpirun --map-by ppr:1:node)"
+            f"{', '.join(hosts[rank] for rank in shared)} are one host: start one process per host "
+            "(srun --ntasks-per-node 1, mpirun --map-by ppr:1:node)"
         )

@@ -27,17 +27,20 @@ class Member(Value, frozen=True):
 
 class Allocation(Value, frozen=True):
     """Hosts that are this process's to start ranks on, and have none yet. `nodes`: 0 where only the engine itself can count
-    them; `ranks`: 0 where none were asked for. `read`: the variables that say it."""
+    them; `ranks`: 0 where none were asked for; `hosts`: their names, in the order in which ranks are given, where that is known.
+    `read`: the variables that say it."""
 
     engine: str
     nodes: int = 0
     ranks: int = 0
+    hosts: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
 
 
 class Wanted(Value, frozen=True):
-    """A preflight that is to be started. `options`: of `commcheck preflight`; `report_dir`: one that all hosts share, "" where
-    the ranks' reports come with the engine's output; `program`: what is commcheck on the hosts."""
+    """What is to be started: a preflight, or in each process `runs`, which needs no rendezvous. `options`: of `commcheck
+    preflight`; `report_dir`: one that all hosts share, "" where the ranks' reports come with the engine's output; `program`: what
+    is commcheck on the hosts; `talks`: what is written to the engine is to reach every process."""
 
     nodes: int
     ranks_per_node: int
@@ -49,6 +52,8 @@ class Wanted(Value, frozen=True):
     image: str = ""
     name: str = "commcheck"
     size: int = 0
+    runs: tuple[str, ...] = ()
+    talks: bool = False
 
     @property
     def world_size(self) -> int:
@@ -56,8 +61,13 @@ class Wanted(Value, frozen=True):
         return self.size or self.nodes * self.ranks_per_node
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What each process runs."""
+        return self.runs or self.preflight
+
+    @property
     def preflight(self) -> tuple[str, ...]:
-        """What each rank's process runs."""
+        """What each process of a preflight runs."""
         reports = ("--report-dir", self.report_dir) if self.report_dir else ("--report-to", "stdout")
         return (*self.program, "preflight", *reports, *self.options)
 

@@ -15,9 +15,10 @@ def render(wanted: Wanted) -> Launch:
     """Variables that all ranks need go by -genv."""
     first = wanted.hosts[0] if wanted.hosts else "127.0.0.1" if wanted.nodes == 1 else "HOST-OF-RANK-0"
     hosts = ("-hosts", ",".join(wanted.hosts)) if wanted.hosts else ()
+    rendezvous = ("-genv", "MASTER_ADDR", first, "-genv", "MASTER_PORT", str(wanted.master_port))
     command = (
         *("mpiexec", "-n", str(wanted.world_size), "-ppn", str(wanted.ranks_per_node), *hosts),
-        *("-genv", "MASTER_ADDR", first, "-genv", "MASTER_PORT", str(wanted.master_port), *wanted.preflight),
+        *(wanted.runs or (*rendezvous, *wanted.preflight)),
     )
     return Launch(commands=(shlex.join(command),))
 

@@ -17,8 +17,11 @@ def render(wanted: Wanted) -> Launch:
     verdict's exit code is the command's."""
     first = wanted.hosts[0] if wanted.hosts else "127.0.0.1" if wanted.nodes == 1 else "HOST-OF-RANK-0"
     hosts = ("--host", ",".join(f"{host}:{wanted.ranks_per_node}" for host in wanted.hosts)) if wanted.hosts else ()
+    start = ("mpirun", "-np", str(wanted.world_size), *hosts, "--map-by", f"ppr:{wanted.ranks_per_node}:node")
+    if wanted.runs:
+        return Launch(commands=(shlex.join((*start, *wanted.runs)),))
     command = (
-        *("mpirun", "-np", str(wanted.world_size), *hosts, "--map-by", f"ppr:{wanted.ranks_per_node}:node"),
+        *start,
         *("--mca", "orte_abort_on_non_zero_status", "0"),
         *("-x", f"MASTER_ADDR={first}", "-x", f"MASTER_PORT={wanted.master_port}", *wanted.preflight),
     )

@@ -58,7 +58,11 @@ def holds(environ: Environ) -> Allocation | None:
         nodes=nodes,
         # One task per host is what Slurm says where nobody has asked for any number.
         ranks=tasks if tasks is not None and tasks > nodes else nodes * per_node,
-        read=present(environ, "SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS", "SLURM_GPUS_ON_NODE"),
+        hosts=expand(environ.get("SLURM_JOB_NODELIST", "")),
+        read=present(
+            environ,
+            *("SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_GPUS_ON_NODE"),
+        ),
     )
 
 
@@ -79,7 +83,10 @@ def render(wanted: Wanted) -> Launch:
     """`srun` for inside an allocation, and a batch script that gets one."""
     shape = (f"--nodes={wanted.nodes}", f"--ntasks-per-node={wanted.ranks_per_node}")
     hosts = (f"--nodelist={','.join(wanted.hosts)}",) if wanted.hosts else ()
-    step = shlex.join(("srun", *shape, *hosts, "--kill-on-bad-exit=0", *wanted.preflight))
+    talk = ("--input=all",) if wanted.talks else ()
+    # The allocation may have been asked for with another number of tasks, which srun would take.
+    tasks = f"--ntasks={wanted.world_size}"
+    step = shlex.join(("srun", *shape, tasks, *hosts, *talk, "--kill-on-bad-exit=0", *wanted.words))
     script = "\n".join(
         (
             "#!/bin/bash",

@@ -106,6 +106,8 @@ class Collector:
         self._rest = b""
         self._pieces: dict[_Key, dict[bytes, bytes]] = {}
         self._sizes: dict[_Key, int] = {}
+        self._fresh: dict[_Key, None] = {}
+        self._handed: set[_Key] = set()
 
     def feed(self, block: bytes) -> bytes:
         """Take the next block. Returns the text without records; what they stood on stays as empty lines."""
@@ -137,15 +139,30 @@ class Collector:
         """The messages of which lines are missing."""
         return tuple(one for one in self._read() if isinstance(one, Torn))
 
+    def take(self) -> tuple[Message, ...]:
+        """The messages of which all lines have come since, for a stream that does not end: they are forgotten here, and what
+        comes again of them is too."""
+        found = []
+        for key in self._fresh:
+            one = self._one(key) if len(self._pieces[key]) >= _lines(self._sizes[key]) else None
+            if isinstance(one, Message):
+                found.append(one)
+                self._handed.add(key)
+                del self._pieces[key], self._sizes[key]
+        self._fresh.clear()
+        return tuple(found)
+
     def _read(self) -> Iterator[Message | Torn]:
-        for (kind, run, rank, stream), size in self._sizes.items():
-            total = -(-size // _PIECE)
-            whole = _mended(self._pieces[kind, run, rank, stream], size, total)
-            data = _unpacked(b"".join(whole)) if len(whole) == total else None
-            if data is None:
-                yield Torn(kind=kind, run=run, rank=rank, stream=stream, have=len(whole), total=total)
-            else:
-                yield Message(kind=kind, run=run, rank=rank, stream=stream, data=data)
+        return map(self._one, self._sizes)
+
+    def _one(self, key: _Key) -> Message | Torn:
+        (kind, run, rank, stream), size = key, self._sizes[key]
+        total = _lines(size)
+        whole = _mended(self._pieces[key], size, total)
+        data = _unpacked(b"".join(whole)) if len(whole) == total else None
+        if data is None:
+            return Torn(kind=kind, run=run, rank=rank, stream=stream, have=len(whole), total=total)
+        return Message(kind=kind, run=run, rank=rank, stream=stream, data=data)
 
     def _without(self, text: bytes, *, last: bool) -> Iterator[bytes]:
         """The text between records, while their lines are taken; what may be the beginning of one is held back."""
@@ -173,9 +190,17 @@ class Collector:
             return 0
         kind, run, rank, stream = (found[name].decode() for name in ("kind", "run", "rank", "stream"))
         key = (kind, run, rank, stream)
+        if key in self._handed:
+            return at
         if self._sizes.setdefault(key, int(found["size"])) == int(found["size"]):
             self._pieces.setdefault(key, {})[found["number"]] = found["piece"]
+            self._fresh[key] = None
         return at
+
+
+def _lines(size: int) -> int:
+    """How many lines carry a message of so many packed bytes, without those of groups."""
+    return -(-size // _PIECE)
 
 
 def _cleaned(text: bytes, begin: int, end: int) -> tuple[bytes, int]:

@@ -4,11 +4,12 @@ import shlex
 
 import pytest
 
-from commcheck.cli import cluster
+from commcheck.cli import cluster, cluster_through
 from commcheck.cli.main import main
 from commcheck.cluster import exclude, rendering
 
 LAUNCHERS = (
+    "SLURM_JOB_ID",
     "RANK",
     "WORLD_SIZE",
     "SLURM_PROCID",
@@ -35,6 +36,17 @@ def no_launcher(monkeypatch):
         (("--hosts", "a"), {}, "give at least two"),
         (("--lab", "/nowhere.toml"), {}, "--lab /nowhere.toml: No such file"),
         (("--format", "yaml"), {}, "invalid choice"),
+        (("--hosts", "a,b,a"), {}, "a is there twice"),
+        (("--hosts", "a,b", "--through", "ssh"), {}, "put {host} where a host's name goes"),
+        (("--hosts", "a,b", "--through", "ssh '{host}"), {}, "No closing quotation"),
+        (
+            ("--hosts", "a,b", "--through", "ssh {host}", "--report-dir", "x"),
+            {},
+            "--through and --report-dir: give one",
+        ),
+        (("--hosts", "a,b", "--through", "ssh {host}", "--program", ""), {}, "--program: name the command"),
+        (("--through", "ssh {host}"), {}, "--through: say on which hosts"),
+        (("--hosts", "a", "--through", "ssh {host}"), {}, "give at least two"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments, environment, said, monkeypatch, capsys):
@@ -56,9 +68,51 @@ def test_the_hosts_are_told_what_to_start(capsys):
     assert main(["cluster", "--hosts", "n1,n2", "--report-dir", "/shared/x y", "--quick"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
     own = ["commcheck", "cluster", "--report-dir", "/shared/x y", "--quick"]
-    srun, mpirun, first, second = (shlex.split(line) for line in lines)
-    assert srun[:4] == ["srun", "--nodes=2", "--ntasks-per-node=1", "--nodelist=n1,n2"]
-    assert srun[-5:] == own
-    assert mpirun[:3] == ["mpirun", "--host", "n1,n2"]
+    srun, mpirun, hydra, first, second = (shlex.split(line) for line in lines)
+    assert srun[:5] == ["srun", "--nodes=2", "--ntasks-per-node=1", "--ntasks=2", "--nodelist=n1,n2"]
+    assert mpirun[:5] == ["mpirun", "-np", "2", "--host", "n1:1,n2:1"]
+    assert hydra[:7] == ["mpiexec", "-n", "2", "-ppn", "1", "-hosts", "n1,n2"]
+    assert srun[-5:] == mpirun[-5:] == hydra[-5:] == own
     assert (first[:2], second[:2]) == (["ssh", "n1"], ["ssh", "n2"])
     assert shlex.split(second[2]) == ["env", "RANK=1", "WORLD_SIZE=2", *own]
+
+
+def test_without_a_directory_they_are_told_what_needs_none(capsys):
+    assert main(["cluster", "--hosts", "n[1-2]", "--quick"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+    assert [shlex.split(line) for line in lines[:2]] == [
+        ["commcheck", "cluster", "--quick"],
+        ["commcheck", "cluster", "--hosts", "n[1-2]", "--through", "ssh {host}", "--quick"],
+    ]
+
+
+# --- through what gets to the hosts anyway ---------------------------------------------------------------------
+
+
+WORDS = ("commcheck", "cluster", "--attached", "r")
+
+
+def test_a_command_per_host():
+    found = cluster_through.commands("kubectl exec -i {host} -n 'my space' --", ("a", "b"), WORDS)
+    assert [(c.rank, c.words) for c in found] == [
+        (n, ("kubectl", "exec", "-i", name, "-n", "my space", "--", *WORDS)) for n, name in enumerate("ab")
+    ]
+
+
+def test_one_command_for_all_hosts():
+    (found,) = cluster_through.commands("mpiexec -s all -n {count} -ppn 1 -hosts {hosts}", ("a", "b"), WORDS)
+    assert found.rank is None
+    assert found.words == ("mpiexec", "-s", "all", "-n", "2", "-ppn", "1", "-hosts", "a,b", *WORDS)
+
+
+def test_where_no_command_is_there_it_says_so(capsys):
+    assert main(["cluster", "--hosts", "a,b", "--through", "no-such-command {host}"]) == 3
+    assert "no-such-command: No such file or directory: is it on PATH here?" in capsys.readouterr().err
+
+
+def test_hosts_that_cannot_be_reached_are_no_verdict(capsys):
+    """What starts them says why."""
+    through = "sh -c 'echo ssh: connect to host {host} port 22: No route to host; exit 255'"
+    assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", through]) == 3
+    said = capsys.readouterr().err
+    assert "no host has said anything: sh has ended with exit code 255: ssh: connect to host a port 22" in said

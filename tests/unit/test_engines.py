@@ -226,6 +226,30 @@ def test_a_plan_starts_every_rank_with_the_options_that_were_given(engine, nodes
     assert all(shlex.split(command) for command in launch.commands)
 
 
+@pytest.mark.parametrize("name", ["slurm", "openmpi", "hydra"])
+def test_another_program_is_started_once_per_host_without_a_rendezvous(name: str) -> None:
+    (engine,) = [e for e in RENDERED if e.name == name]
+    runs = ("commcheck", "cluster", "--report-dir", "/a b")
+    command = shlex.split(engine.render(Wanted(nodes=2, ranks_per_node=1, hosts=("x", "y"), runs=runs)).commands[0])
+    assert command[-len(runs) :] == list(runs)
+    assert not any("MASTER" in word for word in command)
+    assert any("x" in word and "y" in word for word in command)
+
+
+def test_srun_is_told_to_pass_its_input_on() -> None:
+    (engine,) = [e for e in RENDERED if e.name == "slurm"]
+    for talks in (False, True):
+        (command, _) = engine.render(Wanted(nodes=2, ranks_per_node=1, runs=("true",), talks=talks)).commands
+        assert ("--input=all" in command) is talks
+
+
+def test_an_allocation_tells_its_hosts_in_the_order_of_ranks() -> None:
+    (slurm,) = [e for e in engines() if e.name == "slurm"]
+    allocated = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_NODELIST": "a[1-2],b"}
+    assert slurm.holds is not None
+    assert slurm.holds(allocated).hosts == ("a1", "a2", "b")
+
+
 def test_a_kubernetes_manifest_is_what_its_api_takes() -> None:
     (engine,) = [e for e in RENDERED if e.name == "kubernetes"]
     launch = engine.render(Wanted(nodes=3, ranks_per_node=2, report_dir="/reports", image="img:1"))
@@ -271,7 +295,8 @@ def test_plan_prints_commands_and_files() -> None:
     assert done.returncode == 0
     assert "#SBATCH --nodes=2" in done.stdout
     assert (
-        "srun --nodes=2 --ntasks-per-node=8 --kill-on-bad-exit=0 commcheck preflight --report-to stdout" in done.stdout
+        "srun --nodes=2 --ntasks-per-node=8 --ntasks=16 --kill-on-bad-exit=0 commcheck preflight --report-to stdout"
+        in done.stdout
     )
     assert "\ncommcheck preflight --timeout 60\n" in done.stdout
     assert "commcheck diagnose -" in done.stdout
