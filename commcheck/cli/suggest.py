@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from commcheck.suggest.model import Cluster, Suggestion
+    from commcheck.suggest.survey import Ask
     from commcheck.suggest.trials import Run
 
 FORMS = ("shell", "slurm", "torchrun", "kubernetes", "dockerfile")
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         return _joined(args, progress)
     from commcheck.runtime.launcher import Launcher
     from commcheck.suggest.environment import split
-    from commcheck.suggest.survey import survey
+    from commcheck.suggest.survey import from_here, survey
     from commcheck.suggest.trials import forked
 
     base, given = split(os.environ)
@@ -89,13 +90,13 @@ def run(args: argparse.Namespace) -> int:
         launcher.warm()  # before anything is looked at: a busy host finds names late
         progress.say(f"looking at {len(places)} host(s)")
         cluster = survey(places, size=size, backend=backend, base=base, timeout=args.timeout)
-        found = _answer(args, cluster, forked(launcher), given, progress)
+        found = _answer(args, cluster, forked(launcher), given, progress, from_here)
     _write(args, _text(args, found))
     return exit_code(found.verdict)
 
 
 def _answer(
-    args: argparse.Namespace, cluster: Cluster, run: Run, given: Mapping[str, str], progress: Progress
+    args: argparse.Namespace, cluster: Cluster, run: Run, given: Mapping[str, str], progress: Progress, ask: Ask
 ) -> Suggestion:
     from commcheck.suggest.answer import answer
     from commcheck.suggest.trials import Budget
@@ -103,9 +104,17 @@ def _answer(
     usual = Budget()
     budget = Budget(worlds=args.max_worlds or usual.worlds, seconds=args.max_seconds or usual.seconds)
     gpus = gpu_count(os.environ)
-    found = answer(cluster, run, budget=budget, given=given, gpus=gpus, progress=progress.say)
+    asked = ask if not gpus and _concerns_nccl(args) else None
+    found = answer(cluster, run, budget=budget, given=given, gpus=gpus, ask=asked, progress=progress.say)
     progress.done()
     return found
+
+
+def _concerns_nccl(args: argparse.Namespace) -> bool:
+    """The job is to use NCCL, or may: a libnccl is installed, and nothing says that another backend is meant."""
+    from commcheck.probe.nccl_find import find
+
+    return bool(args.backend == "nccl" or (args.backend == "auto" and find(os.environ).path))
 
 
 def _joined(args: argparse.Namespace, progress: Progress) -> int:
@@ -144,7 +153,7 @@ def _joined(args: argparse.Namespace, progress: Progress) -> int:
             cluster = survey(
                 joint.places, size=int(size), backend=backend, base=base, timeout=args.timeout, ask=joint.ask
             )
-            found = _answer(args, cluster, joint.run, given, progress)
+            found = _answer(args, cluster, joint.run, given, progress, joint.ask)
             found = msgspec.structs.replace(found, notes=_notes(found))
             meeting.code = exit_code(found.verdict)
     _write(args, _text(args, found))

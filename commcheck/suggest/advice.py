@@ -16,18 +16,21 @@ def for_nccl(cluster: Cluster, settings: Candidate) -> Candidate:
     """NCCL_SOCKET_IFNAME, where NCCL's own choice would not be the network that the world was formed on."""
     if len(cluster.hosts) == 1:
         return ()
-    way = _way(cluster, settings)
+    way = way_of(cluster, settings)
     if way is None:
         return ()
     astray = [h.host for h in cluster.hosts if own_choice(h) != way.interfaces[h.host]]
     if not astray:
         return ()
-    why = f"on {', '.join(astray)} NCCL would take another interface by itself; {way.what}"
-    values = {host: f"={name}" for host, name in way.interfaces.items()}
-    return (Setting(name="NCCL_SOCKET_IFNAME", values=values, why=why),)
+    return (named(way, f"on {', '.join(astray)} NCCL would take another interface by itself; {way.what}"),)
 
 
-def _way(cluster: Cluster, settings: Candidate) -> Network | None:
+def named(way: Network, why: str) -> Setting:
+    """NCCL_SOCKET_IFNAME for a network: exactly its interface, on each host."""
+    return Setting(name="NCCL_SOCKET_IFNAME", values={h: f"={name}" for h, name in way.interfaces.items()}, why=why)
+
+
+def way_of(cluster: Cluster, settings: Candidate) -> Network | None:
     """The network of the world that formed: that of its interfaces, or that of rank 0's address."""
     ways = networks(cluster.hosts)
     told = {s.name: s for s in settings}

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from commcheck.model.diagnosis import Verdict
 from commcheck.suggest.advice import NO_GPU, for_nccl
 from commcheck.suggest.model import Cluster, Found, Suggestion
+from commcheck.suggest.nccl import OfNccl, of_nccl
+from commcheck.suggest.survey import Ask
 from commcheck.suggest.trials import Budget, Driver, Run
 
 
@@ -19,20 +21,34 @@ def answer(
     budget: Budget | None = None,
     given: Mapping[str, str] | None = None,
     gpus: int = 0,
+    ask: Ask | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Suggestion:
     """Find the smallest environment that forms the world, and prove it. `given`: variables about communication that the
-    shell has, and that the worlds are tried without. `gpus`: those that a world with NCCL could use here."""
+    shell has, and that the worlds are tried without. `gpus`: those that a world with NCCL could use here. `ask`: how hosts
+    are looked at, where NCCL's library is to be asked because no world with it can be tried."""
     untried = cluster.backend == "nccl" and not gpus
     tried = replace(cluster, backend="gloo") if untried else cluster
     driver = Driver(tried, run, budget or Budget(), progress)
     found = driver.search()
-    made = _suggestion(tried, found)
+    made, formed = _suggestion(tried, found), found.settings is not None
+    of_others, of_its = dict(given or {}), {}
+    if ask is not None:
+        of_its = {k: of_others.pop(k) for k in tuple(of_others) if k.startswith("NCCL_")}
+    nccl = OfNccl(
+        not_tried=NO_GPU if untried else "", advice=for_nccl(tried, made.settings) if untried and formed else ()
+    )
+    if ask is not None and formed:
+        nccl = of_nccl(driver, tried, made.settings, ask, of_its)
+    no_answer = nccl.failed and untried
     return replace(
         made,
-        leftovers=driver.leftovers(found, given or {}),
-        advice=for_nccl(tried, made.settings) if untried and found.settings is not None else (),
-        not_tried=NO_GPU if untried else "",
+        verdict=Verdict.INCONCLUSIVE if no_answer else made.verdict,
+        not_proven=nccl.said if no_answer else made.not_proven,
+        leftovers=(*driver.leftovers(found, of_others), *nccl.leftovers),
+        advice=nccl.advice,
+        nccl=nccl.said,
+        not_tried=nccl.not_tried,
         worlds=driver.worlds,
         seconds=round(driver.seconds, 3),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts
 from commcheck.model.phase import Phase
@@ -134,7 +136,7 @@ def world_plan(cluster: Cluster, candidate: Candidate, order: Order, extra: dict
         told = {s.name: s.value(host, order[0]) for s in candidate if s.name != TIMEOUT}
         own[rank] = {**(extra or {}), **{name: value for name, value in told.items() if value is not None}}
     longer = next((s.value(order[0], order[0]) for s in candidate if s.name == TIMEOUT), None)
-    return local_plan(
+    plan = local_plan(
         store_seconds=cluster.timeout if longer is None else float(longer),
         size=cluster.size,
         base=cluster.base,
@@ -144,3 +146,6 @@ def world_plan(cluster: Cluster, candidate: Candidate, order: Order, extra: dict
         places=tuple(places[host] for host in where),
         rank_env=own,
     )
+    if not cluster.nccl:
+        return plan
+    return replace(plan, ranks=tuple(replace(r, nccl_address=cluster.nccl.get(r.place.host, "")) for r in plan.ranks))

@@ -54,6 +54,7 @@ class Part:
             place=Place(host=job.facts.host),
             backend=job.backend,
             store_seconds=job.store_seconds,
+            nccl_address=job.nccl_address,
         )
         plan = Plan(size=job.size, backend=job.backend, ranks=(rank,), base_environment=base)
         writer = Writer(str(folder), rank.environment["RANK"])
@@ -123,6 +124,7 @@ class Joint:
                 size=cluster.size,
                 backend=cluster.backend,
                 store_seconds=rank.store_seconds,
+                nccl_address=rank.nccl_address,
             )
         number = self._do(work)
         return self._collected(self._meeting.trial(number), cluster)

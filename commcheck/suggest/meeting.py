@@ -40,6 +40,7 @@ class RunRank(Value, frozen=True, tag="run"):
     size: int
     backend: str
     store_seconds: float | None
+    nccl_address: str = ""
 
 
 class Leave(Value, frozen=True, tag="leave"):

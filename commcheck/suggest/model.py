@@ -42,7 +42,8 @@ Order = tuple[str, ...]
 class Cluster(Value, frozen=True):
     """The hosts that the world is to run on. `base`: what every rank has in its environment besides the settings.
 
-    `ports`: for MASTER_PORT, the best first. `timeout`: of store and collectives, where the job sets one."""
+    `ports`: for MASTER_PORT, the best first. `timeout`: of store and collectives, where the job sets one. `nccl`: what NCCL
+    takes on each host, for the ranks to try."""
 
     hosts: tuple[HostFacts, ...]
     places: tuple[Place, ...]
@@ -51,6 +52,7 @@ class Cluster(Value, frozen=True):
     base: dict[str, str] = {}
     ports: tuple[int, ...] = ()
     timeout: float | None = None
+    nccl: dict[str, str] = {}
 
     @property
     def names(self) -> Order:
@@ -122,15 +124,17 @@ class Found(Value, frozen=True):
 
 class Leftover(Value, frozen=True):
     """A variable about communication that this shell has already. `harmless`: the world formed with it as well; None: that
-    was not tried."""
+    was not tried. `why`: of NCCL's, what was found to be wrong."""
 
     name: str
     value: str
     harmless: bool | None
+    why: str = ""
 
 
 class Suggestion(Value, frozen=True):
-    """The answer. `advice`: settings of which nothing was tried, and why not."""
+    """The answer. `advice`: settings for NCCL, with which no world was tried; `not_tried`: why not; `nccl`: what its library
+    said instead, and what came of that."""
 
     verdict: Verdict
     size: int
@@ -149,6 +153,7 @@ class Suggestion(Value, frozen=True):
     tried_with: Candidate = ()
     leftovers: tuple[Leftover, ...] = ()
     advice: Candidate = ()
+    nccl: str = ""
     not_tried: str = ""
     worlds: int = 0
     seconds: float = 0.0

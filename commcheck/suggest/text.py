@@ -50,6 +50,7 @@ def _page(found: Suggestion, width: int) -> Iterator[str]:
             yield from _row("where", "init_process_group(timeout=datetime.timedelta(seconds=...))", width)
         yield from _row("why", setting.why, width)
         if setting in found.advice:
+            yield from _row("asked", found.nccl, width)
             yield from _row("not tried", found.not_tried, width)
         else:
             yield from _row("without", _without(found, setting), width)
@@ -63,6 +64,8 @@ def _page(found: Suggestion, width: int) -> Iterator[str]:
             yield from _row("but", found.not_proven, width)
     for leftover in found.leftovers:
         yield from _row("this shell", _left(leftover), width)
+    if found.nccl and not found.advice:
+        yield from _row("NCCL", found.nccl, width)
     if found.not_tried and not found.advice:
         yield from _row("not tried", found.not_tried, width)
     for note in found.notes:
@@ -81,12 +84,15 @@ def _headline(found: Suggestion) -> str:
     if found.verdict is Verdict.UNHEALTHY:
         return f"NOTHING FORMS {world}: no settings that were tried do {cost}"
     count = len(found.settings)
+    of_nccl = f"; for NCCL {', '.join(s.name for s in found.advice)}" if found.advice else ""
     if not count:
-        return f"NOTHING NEEDS TO BE SET {world} {cost}"
-    return f"{count} SETTING{'S' if count > 1 else ''} {world}: {', '.join(s.name for s in found.settings)} {cost}"
+        return f"NOTHING NEEDS TO BE SET {world}{of_nccl} {cost}"
+    return f"{count} SETTING{'S' if count > 1 else ''} {world}: {', '.join(s.name for s in found.settings)}{of_nccl} {cost}"
 
 
 def _row(label: str, text: str, width: int) -> list[str]:
+    if not text:
+        return []
     return [
         f"  {label if number == 0 else '':<{LABEL}} {line}".rstrip()
         for number, line in enumerate(wrap(one_line(text), max(30, width - LABEL - 3)))
@@ -138,11 +144,9 @@ def _left(leftover: Leftover) -> str:
     said = f"{leftover.name} is set here; the settings were tried without it"
     if leftover.harmless is None:
         return f"{said}, and not with it"
-    return (
-        f"{said}, and with it they work as well"
-        if leftover.harmless
-        else f"{said}, and with it the world fails: unset it"
-    )
+    if leftover.harmless:
+        return f"{said}, and with it they work as well"
+    return f"{said}, and with it {leftover.why or 'the world fails'}: unset it"
 
 
 def _failed(found: Suggestion, width: int) -> list[str]:

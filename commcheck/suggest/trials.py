@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from commcheck import api
 from commcheck.diagnose.match import judge
 from commcheck.model.base import Value
@@ -77,6 +79,14 @@ class Driver:
         begin = time.monotonic()
         case = self._run(self._cluster, candidate, order, extra or {})
         return outcome(case, self._cluster, order, time.monotonic() - begin)
+
+    def meet(self, candidate: Candidate, nccl: dict[str, str]) -> Case | None:
+        """A world whose ranks try the addresses that NCCL takes on each host, too; None where no other may be begun."""
+        if self.spent:
+            return None
+        self.worlds += 1
+        self._progress(f"world {self.worlds}: NCCL's addresses {', '.join(sorted(set(nccl.values())))}")
+        return self._run(replace(self._cluster, nccl=nccl), candidate, self._cluster.names, {})
 
     def leftovers(self, found: Found, given: Mapping[str, str]) -> tuple[Leftover, ...]:
         """Of the variables that the shell has already: whether the world forms with them too."""

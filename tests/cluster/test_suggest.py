@@ -17,11 +17,12 @@ from commcheck.model.case import Ended
 from commcheck.model.diagnosis import Verdict
 from commcheck.model.plan import FaultAt
 from commcheck.model.topology import Network, Topology
+from commcheck.probe.nccl_find import VARIABLE, find
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.watch import Terms
 from commcheck.suggest.answer import answer
 from commcheck.suggest.choices import world_plan
-from commcheck.suggest.survey import survey
+from commcheck.suggest.survey import from_here, survey
 from commcheck.suggest.text import form_named, render
 from commcheck.suggest.trials import Budget, forked
 
@@ -318,3 +319,77 @@ def test_a_rank_that_does_not_come_is_named_and_nothing_is_said_of_the_settings(
     assert (code, out) == (3, "")
     assert "no process of rank 1 came to" in err
     assert list(tmp_path.iterdir()) == []
+
+
+# --- NCCL, of which the library is asked, and its addresses are tried by worlds of gloo's
+
+NCCL = find(os.environ)
+needs_nccl = pytest.mark.skipif(
+    not NCCL.path, reason=f"no libnccl here: install nvidia-nccl-cu12, or name one in {VARIABLE}"
+)
+
+
+def with_ib(host):
+    """An interface that NCCL prefers for its name, on a network that no other host is on."""
+    host.ip("link", "add", "ib0", "type", "veth", "peer", "name", "far0")
+    host.ip("addr", "add", "192.168.9.1/24", "dev", "ib0")
+    for name in ("ib0", "far0"):
+        host.ip("link", "set", name, "up")
+
+
+def suggested_for_nccl(lab, launcher, hosts=(), **given):
+    """`hosts`: variables that are as fixed as those of /etc/nccl.conf."""
+    where = survey(lab.places, size=len(lab), backend="nccl", base=BASE | {VARIABLE: NCCL.path} | dict(hosts))
+    return answer(where, forked(launcher), ask=from_here, given=given)
+
+
+@needs_nccl
+def test_nccl_is_told_an_interface_where_its_own_choice_is_not_reached(launcher):
+    with Lab() as lab:
+        left = suggested_for_nccl(
+            lab, launcher, NCCL_SOCKET_IFNAME="lo", NCCL_SOCKET_FAMILY="AF_INET", NCCL_ALGO="Ring"
+        )
+        with_ib(lab[1])
+        told = suggested_for_nccl(lab, launcher)
+    # Nothing is needed, which the library's own choice and the hosts' connections to it show; what the shell has does harm.
+    assert (left.advice, [s.name for s in left.settings]) == ((), ["MASTER_ADDR"])
+    assert "takes eth0 10.77.0.10 on h0, eth0 10.77.0.11 on h1, and the hosts reach each other" in left.nccl
+    assert {x.name: x.harmless for x in left.leftovers} == {
+        "NCCL_SOCKET_IFNAME": False,
+        "NCCL_SOCKET_FAMILY": True,
+        "NCCL_ALGO": None,
+    }
+    assert "127.0.0.1 (lo)" in left.leftovers[0].why
+    assert form_named("shell").render(left) == "unset NCCL_SOCKET_IFNAME\nexport MASTER_ADDR=h0\n"
+    (setting,) = told.advice
+    assert (setting.name, set(setting.values.values())) == ("NCCL_SOCKET_IFNAME", {"=eth0"})
+    assert "by itself NCCL takes 192.168.9.1 (ib0) on h1, which h0 cannot reach" in setting.why
+    assert "takes eth0 10.77.0.10 on h0" in told.nccl
+    page = " ".join(render(told, form_named("shell"), commented=False).split())
+    assert "its transports and its collectives were not" in page
+    assert "export NCCL_SOCKET_IFNAME==eth0" in page
+
+
+@needs_nccl
+def test_where_nccl_takes_an_address_with_no_setting_that_is_no_answer(launcher, tmp_path):
+    conf = tmp_path / "nccl.conf"
+    conf.write_text("NCCL_COMM_ID=10.99.0.1:5000\n")
+    with Lab() as lab:
+        found = suggested_for_nccl(lab, launcher, hosts={"NCCL_CONF_FILE": str(conf)})
+    assert (found.verdict, found.advice) == (Verdict.INCONCLUSIVE, ())
+    assert "NCCL takes no address on h0" in found.not_proven
+    assert render(found, form_named("shell"), commented=True).startswith("# NOT KNOWN for 2 ranks on h0, h1")
+
+
+@needs_nccl
+@pytest.mark.whole
+def test_ranks_of_a_launcher_ask_nccl_each_on_its_host(tmp_path):
+    with Lab() as lab:
+        with_ib(lab[1])
+        first, second = started(lab, tmp_path, "--format", "json", "--backend", "nccl")
+    assert (first[0], second[0]) == (0, 0), first[2]
+    found = json.loads(first[1])
+    assert [(s["name"], s["values"]) for s in found["advice"]] == [
+        ("NCCL_SOCKET_IFNAME", {"h0": "=eth0", "h1": "=eth0"})
+    ]
+    assert "takes eth0 10.77.0.10 on h0, eth0 10.77.0.11 on h1" in found["nccl"]
