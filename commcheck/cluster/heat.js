@@ -89,6 +89,7 @@
     document.querySelectorAll("[data-host]").forEach((e) => {
       e.classList.toggle("away", !chosen.has(Number(e.dataset.host)));
     });
+    document.dispatchEvent(new CustomEvent("commcheck-chosen", { detail: rows && [...chosen] }));
     told.textContent = rows ? `${chosen.size} of ${size} hosts: in each picture two rows per host, what goes out and what comes in` : "";
   }
   figures.forEach((figure) => {

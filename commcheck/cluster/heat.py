@@ -6,16 +6,16 @@ change, so that the order is seen without telling red from green. What lies betw
 from __future__ import annotations
 
 import math
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from commcheck.model.base import Value
 from commcheck.model.cluster import Reach
+from commcheck.report.png import Colour, hex_of, png
+
+__all__ = ["Colour", "hex_of", "png"]
 
 Matrix = Sequence[Sequence[float | None]]
-Colour = tuple[int, int, int]
 
 NONE = 0
 """The level of a cell that was not measured."""
@@ -143,25 +143,6 @@ def figure(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
-
-
-def png(rows: Sequence[bytes], palette: Iterable[Colour]) -> bytes:
-    """An image with a palette, one byte per dot, as https://www.w3.org/TR/png/ has it."""
-    width = len(rows[0]) if rows else 0
-    head = struct.pack(">IIBBBBB", width, len(rows), 8, 3, 0, 0, 0)
-    colours = b"".join(bytes(one) for one in palette)
-    data = zlib.compress(b"".join(b"\0" + row for row in rows), 9)
-    chunks = ((b"IHDR", head), (b"PLTE", colours), (b"IDAT", data), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, body) for kind, body in chunks)
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def hex_of(shade: Colour) -> str:
-    """As CSS writes it."""
-    return "#" + bytes(shade).hex()
 
 
 def ink(shade: Colour) -> str:

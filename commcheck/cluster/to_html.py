@@ -6,7 +6,6 @@ Everything that a host has said is escaped; the page's policy lets no other scri
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -19,12 +18,14 @@ from markupsafe import Markup
 
 from commcheck.cluster import heat
 from commcheck.cluster.history import Comparison, rows
+from commcheck.cluster.step_lanes import chart, waited
 from commcheck.cluster.summary import HostSummary, figures, headline, hosts, roots
 from commcheck.model.case import HostFacts
 from commcheck.model.cluster import ClusterReport, HostRow, Reach
 from commcheck.model.diagnosis import Evidence
 from commcheck.report.clean import visible
-from commcheck.report.to_html import environment
+from commcheck.report.lanes import Drawn, drawn
+from commcheck.report.to_html import environment, lanes_script, script_hashes
 
 TABLE_UP_TO = 20
 """Hosts up to which a matrix is a table with its figures in it."""
@@ -74,7 +75,8 @@ def _script() -> str:
 def render(report: ClusterReport, changes: Comparison | None = None) -> str:
     """The page, as text that ends with a newline. The report is to be without secrets (commcheck.cluster.clean)."""
     script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    timeline = _timeline(report)
+    lanes = lanes_script() if timeline is not None and not timeline.lanes else ""
     names = [visible(h.name) for h in report.hosts]
     maps, about = _maps(report, names)
     data = {"hosts": names, "matrices": about}
@@ -98,9 +100,17 @@ def render(report: ClusterReport, changes: Comparison | None = None) -> str:
         facts=lambda row: list(_facts(row)),
         data=Markup(_json(data)),  # noqa: S704 (JSON in which no tag can begin)
         script=Markup(script),  # noqa: S704 (our own file)
-        script_hash=f"sha256-{digest}",
+        timeline=timeline,
+        waited=waited(report),
+        lanes_script=Markup(lanes),  # noqa: S704 (our own file)
+        script_hash=script_hashes(script, lanes),
     )
     return f"{text}\n"
+
+
+def _timeline(report: ClusterReport) -> Drawn | None:
+    made = chart(report)
+    return None if made is None else drawn(made)
 
 
 def _json(data: Any) -> str:

@@ -149,8 +149,17 @@ def phases(case: Case) -> tuple[RankPhase, ...]:
     """One row per rank and phase that it came to. Of what we have not timed ourselves there are none."""
     if case.origin in (Origin.LIVE, Origin.LOG):
         return ()
+    started = [r.begun for r in case.ranks if r.phases]
+    known = bool(started) and all(started)  # reports of earlier releases do not tell
     return tuple(
-        RankPhase(rank=r.name, slot=r.slot, phase=p.phase.value, status=p.status.value, seconds=round(p.seconds, 4))
+        RankPhase(
+            rank=r.name,
+            slot=r.slot,
+            phase=p.phase.value,
+            status=p.status.value,
+            seconds=round(p.seconds, 4),
+            begin=round(r.begun - min(started) + p.begin, 4) if known else None,
+        )
         for r in case.ranks
         for p in r.phases
     )

@@ -134,13 +134,16 @@ class Moment(Value, frozen=True):
 
 
 class RankPhase(Value, frozen=True):
-    """One row of the report's phase table."""
+    """One row of the report's phase table. `begin`: seconds after the first rank's start, by its host's clock where the
+    ranks were started on their own; None: not known. A phase that is still running when the report is made has no
+    `seconds` yet."""
 
     rank: int
     slot: int
     phase: str
     status: str
     seconds: float
+    begin: float | None = None
 
 
 class Placed(Value, frozen=True):

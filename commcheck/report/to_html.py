@@ -1,10 +1,13 @@
-"""The report as one page that opens without a network: no script, no font, no picture from elsewhere.
+"""The report as one page that opens without a network: no script, no font, no picture from elsewhere. Where there are too many
+ranks to draw each, a script of our own (`lanes.js`, the only one that the page's policy lets run) tells what one points at.
 
 Everything that a log or a host has said is escaped by the template engine; the template is `page.html.j2`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -12,11 +15,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import jinja2
+from markupsafe import Markup
 
 from commcheck.catalog.symptoms import row
 from commcheck.model.base import ranks_text
 from commcheck.model.diagnosis import Diagnosis, Moment, Report, Role, Verdict
 from commcheck.report.clean import one_line, visible
+from commcheck.report.lanes import drawn, seconds_text
+from commcheck.report.phase_lanes import chart, late
 from commcheck.report.phases import bad_text, summarize
 from commcheck.report.text_fix import fix_lines, slot_names
 from commcheck.report.text_time import when
@@ -68,7 +74,7 @@ def environment(*directories: str) -> jinja2.Environment:
     )
     made.filters.update(
         visible=visible, line=one_line, ranks=ranks_text, sure=confidence_words, when=when, symptom=_symptom,
-        alike=alike, place=place, fix_lines=fix_lines,
+        alike=alike, place=place, fix_lines=fix_lines, seconds=seconds_text,
     )  # fmt: skip
     return made
 
@@ -76,6 +82,19 @@ def environment(*directories: str) -> jinja2.Environment:
 @cache
 def _template() -> jinja2.Template:
     return environment().get_template("page.html.j2")
+
+
+@cache
+def lanes_script() -> str:
+    """What makes a time-line of many lanes tell its times."""
+    with open(os.path.join(os.path.dirname(__file__), "lanes.js"), encoding="utf-8") as file:
+        return file.read()
+
+
+def script_hashes(*scripts: str) -> Markup:
+    """By which a page's policy knows its scripts, each in quotes."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts if script)
+    return Markup(" ").join(Markup(f"'sha256-{digest}'") for digest in digests)  # noqa: S704 (letters and digits)
 
 
 def render(report: Report, context: Context | None = None) -> str:
@@ -87,6 +106,9 @@ def render(report: Report, context: Context | None = None) -> str:
             first.setdefault(diagnosis.cause, diagnosis)
     names = slot_names(report.world)
     world = report.world
+    made = chart(report.phases, world.seconds if world is not None else 0.0)
+    lanes = None if made is None else drawn(made)
+    script = lanes_script() if lanes is not None and not lanes.lanes else ""
     return (
         _template().render(
             report=report,
@@ -99,6 +121,10 @@ def render(report: Report, context: Context | None = None) -> str:
             phases=[(p, bad_text(p)) for p in summarize(report.phases)],
             proof=proof_lines(world) if world is not None and report.verdict is not Verdict.UNHEALTHY else (),
             started=started_lines(world, healthy=report.verdict is Verdict.HEALTHY) if world is not None else (),
+            lanes=lanes,
+            late=late(made) if made is not None else (),
+            script=Markup(script),  # noqa: S704 (our own file)
+            script_hash=script_hashes(script),
             rows=_MOST_ROWS,
             width=_WIDTH,
             left=_LEFT,

@@ -66,7 +66,7 @@ def case(
             store_seconds=asked.ranks[0].store_seconds or 1800.0,
         ),
         hosts=hosts,
-        ranks=tuple(record(r, world.begun, seen, hosts) for r in world.ranks),
+        ranks=tuple(replace(record(r, world.begun, seen, hosts), begun=world.begun_at) for r in world.ranks),
         complete=complete,
         ended=ended,
         seconds=world.seconds,

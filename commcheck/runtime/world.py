@@ -145,6 +145,7 @@ class RunningWorld:
     def __init__(self, plan: Plan, zygote: socket.socket | None) -> None:
         self.plan = plan
         self.begun = time.monotonic()
+        self.begun_at = time.time()
         self.ranks: list[RunningRank] = []
         self.last_event = self.begun
         self._zygote = zygote

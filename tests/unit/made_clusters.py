@@ -2,9 +2,11 @@
 
 import random
 
+from msgspec.structs import replace
+
 from commcheck.cluster.saying import diagnosis, network_fix
 from commcheck.model.case import Address, HostFacts, Interface, Limit
-from commcheck.model.cluster import ClusterReport, Drift, HostRow, Reach
+from commcheck.model.cluster import ClusterReport, Drift, HostRow, Reach, Step
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Link, Verdict
 
 
@@ -87,3 +89,43 @@ def cluster(size, *, seed=0, slow=None, dead=None, link=None, noise=0.04, begun=
         begun=begun,
         seconds=12.3,
     )
+
+
+def with_steps(report, *, late=None, silent=None, rounds=None, seed=0):
+    """The report with the steps of its run. `late`: a host for which the others wait again and again; `silent`: one that
+    gives no answer to the first round of links."""
+    chance = random.Random(seed)
+    size = len(report.hosts)
+    steps, at = [Step(name="start", begin=0.0, seconds=1.5)], 1.5
+
+    def add(name, number, usual, hosts, worse=0.0):
+        nonlocal at
+        took = [round(chance.uniform(0.9, 1.1) * usual, 3) if h in hosts else None for h in range(size)]
+        asked, waits = (), ()
+        if late in hosts and worse:
+            took[late] = round(usual + worse, 3)
+            waits = (late,)
+        if silent in hosts and (name, number) == ("quiet", 1):
+            took[silent], asked, waits = None, (silent,), (silent,)
+        seconds = 5.0 if asked else max(t for t in took if t is not None)
+        steps.append(
+            Step(
+                name=name,
+                round=number,
+                begin=round(at, 3),
+                seconds=seconds,
+                took=tuple(took),
+                waited_for=waits,
+                silent=asked,
+            )
+        )
+        at += seconds
+
+    everyone = set(range(size))
+    add("facts", 0, 0.8, everyone)
+    add("reach", 0, 0.2 + size / 400, everyone, worse=0.6)
+    for name, many in (("quiet", rounds or size - 1), ("loaded", min(rounds or size - 1, 32))):
+        for number in range(1, many + 1):
+            idle = {number % size} if size % 2 else set()
+            add(name, number, 0.35, everyone - idle - ({silent} if name == "loaded" else set()), worse=0.25)
+    return replace(report, steps=tuple(steps), seconds=round(at, 3))

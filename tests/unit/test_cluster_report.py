@@ -3,17 +3,16 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
 import zlib
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from browsing import dom, needs_browser, poked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_clusters import cluster
@@ -208,28 +207,11 @@ def test_exit_codes_are_what_the_reader_of_the_form_expects():
 
 # --- in a browser --------------------------------------------------------------------------------------------------------
 
-CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (Debian: chromium)")
-
-
-def dom(page: Path, home: Path, script: str = "") -> str:
-    """The page as a browser has it after its scripts have run."""
-    words = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={home}")
-    done = subprocess.run(
-        [CHROMIUM, *words, "--virtual-time-budget=10000", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    return done.stdout
-
 
 @needs_browser
 @pytest.mark.parametrize("size", [4, 120])
 def test_the_page_runs_in_a_browser(tmp_path, size):
-    page = tmp_path / "page.html"
-    page.write_text(rendered(cluster(size, dead=3, link=(0, 2)), "html"), encoding="utf-8")
-    found = dom(page, tmp_path / "home")
+    found = dom(rendered(cluster(size, dead=3, link=(0, 2)), "html"), tmp_path)
     assert re.search(r'<html[^>]* data-script="ran"', found), found[:300]
     assert 'id="finding"' in found
     assert '<div id="finding" hidden' not in found
@@ -237,31 +219,17 @@ def test_the_page_runs_in_a_browser(tmp_path, size):
 
 @needs_browser
 def test_a_pointer_over_a_table_is_no_error(tmp_path):
-    text = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", rendered(cluster(4, dead=3), "html"))
     poke = """
-      addEventListener("error", () => { document.body.dataset.wrong = "error"; });
-      const wait = () => document.documentElement.dataset.script ? run() : setTimeout(wait, 20);
-      const run = () => {
         const figure = document.querySelector("figure[data-matrix]");
-        for (const kind of ["mousemove", "click"]) figure.dispatchEvent(new MouseEvent(kind, { clientX: 9, clientY: 9 }));
-        document.body.dataset.poked = "yes";
-      };
-      wait();"""
-    page = tmp_path / "page.html"
-    page.write_text(text.replace("</body>", f"<script>{poke}</script></body>"), encoding="utf-8")
-    body = re.search(r"<body[^>]*>", dom(page, tmp_path / "home")).group()
-    assert 'data-poked="yes"' in body
-    assert "wrong" not in body
+        for (const kind of ["mousemove", "click"]) figure.dispatchEvent(new MouseEvent(kind, { clientX: 9, clientY: 9 }));"""
+    assert poked(rendered(cluster(4, dead=3), "html"), tmp_path, poke) == {}
 
 
 @needs_browser
 def test_a_cell_is_read_from_the_picture_and_hosts_are_filtered(tmp_path):
     """What a person does with pointer and keys, done by a script of the test's own, which the page's policy must be told of."""
     report = cluster(60, dead=3, link=(0, 2))
-    text = rendered(report, "html")
     poke = """
-      const wait = () => document.documentElement.dataset.script ? run() : setTimeout(wait, 20);
-      const run = () => {
         const figure = document.querySelector('figure[data-matrix="gbit"]');
         const box = figure.querySelector("img").getBoundingClientRect();
         const at = { clientX: box.left + box.width * 2.5 / 60, clientY: box.top + box.height * 0.5 / 60 };
@@ -270,20 +238,13 @@ def test_a_cell_is_read_from_the_picture_and_hosts_are_filtered(tmp_path):
         const filter = document.getElementById("filter");
         filter.value = "node0003"; filter.dispatchEvent(new Event("input"));
         document.body.dataset.shown = document.querySelectorAll(".hosts [data-host]:not(.away)").length;
-        document.body.dataset.rows = figure.querySelector("canvas").height;
-      };
-      wait();"""
-    text = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text)
-    page = tmp_path / "page.html"
-    page.write_text(text.replace("</body>", f"<script>{poke}</script></body>"), encoding="utf-8")
-    found = dom(page, tmp_path / "home")
-    body = re.search(r"<body[^>]*>", found).group()
-    usual, seen = 9.8, re.search(r"alone: about ([0-9.]+) Gbit/s", body)
-    assert "node0000 → node0002" in body
+        document.body.dataset.rows = figure.querySelector("canvas").height;"""
+    said = poked(rendered(report, "html"), tmp_path, poke)
+    usual, seen = 9.8, re.search(r"alone: about ([0-9.]+) Gbit/s", said["tip"])
+    assert "node0000 → node0002" in said["tip"]
     assert float(seen.group(1)) == pytest.approx(report.gbit[0][2], rel=0.02)
     assert report.gbit[0][2] < usual / 3
-    assert 'data-shown="1"' in body
-    assert 'data-rows="2"' in body
+    assert (said["shown"], said["rows"]) == ("1", "2")
 
 
 def test_a_thousand_hosts_fit_on_a_page():
