@@ -151,6 +151,7 @@ def phases(case: Case) -> tuple[RankPhase, ...]:
         return ()
     started = [r.begun for r in case.ranks if r.phases]
     known = bool(started) and all(started)  # reports of earlier releases do not tell
+    first = min(started, default=0.0)
     return tuple(
         RankPhase(
             rank=r.name,
@@ -158,7 +159,7 @@ def phases(case: Case) -> tuple[RankPhase, ...]:
             phase=p.phase.value,
             status=p.status.value,
             seconds=round(p.seconds, 4),
-            begin=round(r.begun - min(started) + p.begin, 4) if known else None,
+            begin=round(r.begun - first + p.begin, 4) if known else None,
         )
         for r in case.ranks
         for p in r.phases
