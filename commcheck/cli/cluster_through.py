@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # as in commcheck.cli.main
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from commcheck.cli.progress import Progress
     from commcheck.cluster.lead import Options
@@ -91,25 +91,49 @@ def collected(
 ) -> tuple[Collected, tuple[str, ...]]:
     """Start, measure, end; and what is to be said of how. Raises UsageError and LaunchError."""
     from commcheck.cluster.joined import Leading
-    from commcheck.runtime.driven import Driven
+    from commcheck.runtime.driven import Driven, LauncherEndedError
 
     run = secrets.token_hex(4)
     words = (*_program(args.program), "cluster", "--attached", run)
     if allocation is not None:
         hosts = allocation.hosts or tuple(f"host {number}" for number in range(allocation.nodes))
-        started = _in_allocation(allocation, words)
     else:
         hosts = _hosts(args)
-        started = commands(args.through, hosts, words)
-    progress.say(f"starting {len(hosts)} hosts: {shlex.join(started[0].words)}{' ...' if len(started) > 1 else ''}")
-    with (
-        Driven(started, hosts, run, args.join_deadline, progress.say) as board,
-        Leading(board, board.members, board.hosts, progress.say, options) as leading,
-    ):
-        leading.code = 0  # of the hosts' processes: the verdict is this one's
-        found = leading.collected()
-        notes = board.notes()
-    return found, (f"the hosts were heard through: {args.through or started[0].words[0]}", *notes)
+    absent: dict[int, str] = {}
+    while True:
+        started = commands(args.through, hosts, words) if allocation is None else _step(allocation, absent, words)
+        first = shlex.join(started[0].words)
+        progress.say(f"starting {len(hosts) - len(absent)} hosts: {first}{' ...' if len(started) > 1 else ''}")
+        try:
+            with (
+                Driven(started, hosts, run, args.join_deadline, progress.say, absent=absent) as board,
+                Leading(board, board.members, board.hosts, progress.say, options) as leading,
+            ):
+                leading.code = 0  # of the hosts' processes: the verdict is this one's
+                found = leading.collected()
+                board.check()
+                notes = board.notes()
+        except LauncherEndedError as error:
+            new = _unreached(allocation, hosts, error.words, absent)
+            if not new or len(hosts) - len(absent) - len(new) < 2:
+                raise
+            absent |= new
+            continue
+        return found, (f"the hosts were heard through: {args.through or started[0].words[0]}", *notes)
+
+
+def _unreached(
+    allocation: Allocation | None, hosts: Sequence[str], words: Sequence[str], known: Mapping[int, str]
+) -> dict[int, str]:
+    """The hosts without which it may be tried again, with why: those that the engine itself says it has not reached."""
+    from commcheck.engines.detecting import engines
+
+    if allocation is None:
+        return {}
+    (engine,) = [engine for engine in engines() if engine.name == allocation.engine]
+    said = engine.unreached(words) if engine.unreached is not None else {}
+    found = {rank: said[name] for rank, name in enumerate(hosts) if name in said}
+    return {rank: why for rank, why in found.items() if rank not in known}
 
 
 def attached(args: argparse.Namespace) -> int:
@@ -147,14 +171,17 @@ def _hosts(args: argparse.Namespace) -> tuple[str, ...]:
     return allocation.hosts
 
 
-def _in_allocation(allocation: Allocation, words: tuple[str, ...]) -> tuple[Command, ...]:
+def _step(allocation: Allocation, absent: Mapping[int, str], words: tuple[str, ...]) -> tuple[Command, ...]:
+    """What starts a process on each host of the allocation but those that are absent."""
     from commcheck.engines.base import Wanted
     from commcheck.engines.detecting import engines
     from commcheck.runtime.driven import Command
 
     (engine,) = [engine for engine in engines() if engine.name == allocation.engine]
     assert engine.render is not None
-    launch = engine.render(Wanted(nodes=allocation.nodes, ranks_per_node=1, runs=words, talks=True))
+    left = tuple(name for rank, name in enumerate(allocation.hosts) if rank not in absent) if absent else ()
+    nodes = allocation.nodes - len(absent)
+    launch = engine.render(Wanted(nodes=nodes, ranks_per_node=1, hosts=left, runs=words, talks=True))
     return (Command(words=tuple(shlex.split(launch.commands[0]))),)
 
 

@@ -22,7 +22,7 @@ CLOCK_SECONDS = 0.5
 minutes."""
 OWN = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "HOSTNAME")
 """Variables that rightly differ between processes, beside those of launchers (`_LAUNCHERS`)."""
-_LAUNCHERS = ("SLURM_", "PMI", "OMPI_", "PALS_", "FLUX_", "HYDI_", "MPI_LOCAL", "I_MPI_")
+_LAUNCHERS = ("SLURM", "PMI", "OMPI_", "PALS_", "FLUX_", "HYDI_", "MPI_LOCAL", "I_MPI_")
 NCCL_WHEELS = ("nvidia-nccl-cu11", "nvidia-nccl-cu12", "nvidia-nccl-cu13")
 
 

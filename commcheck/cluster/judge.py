@@ -146,7 +146,7 @@ def _absent(c: Collected, absent: tuple[int, ...]) -> Diagnosis:
         fixes=(
             Fix(
                 pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-                text=f"see whether {listed(names)} is up, whether the task was started there, and whether it can be heard: "
+                text=f"see whether {listed(names)} {'is' if len(names) == 1 else 'are'} up, whether the task was started there, and whether it can be heard: "
                 "whether it sees the directory, or standard input and output get through",
             ),
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from commcheck.model.base import Value
 
@@ -85,7 +85,8 @@ class Launch(Value, frozen=True):
 class Engine(Value, frozen=True):
     """A launcher. `within`: engines that may have started it; it then speaks for the process. `render`: None for those that
     are only recognised. `run`: the variables that together name one launch. `holds`: what this process may start ranks in; `asked`: the
-    same for one that needs to be asked for, since no variable tells."""
+    same for one that needs to be asked for, since no variable tells. `unreached`: the hosts that it has not reached, by its own
+    words, with those of each."""
 
     name: str
     detect: Callable[[Environ], Member | None]
@@ -94,6 +95,7 @@ class Engine(Value, frozen=True):
     run: tuple[str, ...] = ()
     holds: Callable[[Environ], Allocation | None] | None = None
     asked: Allocation | None = None
+    unreached: Callable[[Sequence[str]], dict[str, str]] | None = None
 
 
 def number(environ: Environ, *names: str) -> int | None:

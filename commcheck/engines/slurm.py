@@ -5,7 +5,9 @@ Source: srun(1), output environment variables. In a batch script itself SLURM_PR
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Sequence
 
 from commcheck.engines.base import Allocation, Engine, Environ, Launch, Member, Wanted, number, present
 from commcheck.engines.nodelist import expand
@@ -15,6 +17,8 @@ _FIRST_PORT, _PORTS = 20_000, 10_000
 jobs that share a host."""
 _NO_STEPS = (0xFFFFFFFA, 0xFFFFFFFB)
 """Numbers that Slurm gives what is no step of srun's: the shell of salloc, and the batch script (slurm/slurm.h)."""
+
+_UNREACHED = re.compile(r"(Task launch for \S+ failed on node (\S+): .+)")
 
 
 def detect(environ: Environ) -> Member | None:
@@ -83,7 +87,7 @@ def render(wanted: Wanted) -> Launch:
     """`srun` for inside an allocation, and a batch script that gets one."""
     shape = (f"--nodes={wanted.nodes}", f"--ntasks-per-node={wanted.ranks_per_node}")
     hosts = (f"--nodelist={','.join(wanted.hosts)}",) if wanted.hosts else ()
-    talk = ("--input=all",) if wanted.talks else ()
+    talk = ("--input=all", "--no-kill") if wanted.talks else ()  # a host that fails meanwhile is one host less
     # The allocation may have been asked for with another number of tasks, which srun would take.
     tasks = f"--ntasks={wanted.world_size}"
     step = shlex.join(("srun", *shape, tasks, *hosts, *talk, "--kill-on-bad-exit=0", *wanted.words))
@@ -108,4 +112,17 @@ def render(wanted: Wanted) -> Launch:
     )
 
 
-ENGINE = Engine(name="slurm", detect=detect, render=render, run=("SLURM_JOB_ID", "SLURM_STEP_ID"), holds=holds)
+def unreached(words: Sequence[str]) -> dict[str, str]:
+    """Where no slurmd answers srun ends, and with it the tasks on all other hosts."""
+    found = (_UNREACHED.search(line) for line in words)
+    return {one[2]: one[1] for one in found if one is not None}
+
+
+ENGINE = Engine(
+    name="slurm",
+    detect=detect,
+    render=render,
+    run=("SLURM_JOB_ID", "SLURM_STEP_ID"),
+    holds=holds,
+    unreached=unreached,
+)

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
 
 import msgspec
@@ -24,15 +24,28 @@ from commcheck.runtime.board import Member
 from commcheck.runtime.records import Message
 from commcheck.runtime.seating import Arrival, seated
 from commcheck.runtime.spoken import AGAIN, Ear, Voice
-from commcheck.runtime.starting import ENDING, ended, left, started
+from commcheck.runtime.starting import ended, left, started
 
 T = TypeVar("T")
 
 EXIT_SECONDS = 1.0
 """For a command that has closed its output to end."""
+LEAVING = 3.0
+"""Seconds for processes that have been told that it is over to end by themselves; one that says nothing may never do."""
 SPARE_FILES = 64
 """Files that this process needs besides the pipes."""
 _BLOCK = 1 << 16
+_LINES = 3
+
+
+class LauncherEndedError(LaunchError):
+    """All commands have ended before it was over: what is known of the hosts tells of them, and not of the hosts. `words`: the
+    last lines that they said."""
+
+    def __init__(self, why: str, words: tuple[str, ...]) -> None:
+        shown = words if len(words) <= 2 * _LINES else (*words[:_LINES], "...", *words[-_LINES:])
+        super().__init__(": ".join((why, *(("; ".join(shown),) if shown else ()))))
+        self.words = words
 
 
 class Command(Value, frozen=True):
@@ -61,27 +74,40 @@ class _Pipe:
         """Why nothing comes through it any more; "" where something may."""
         if self.refused or self.open:
             return self.refused
+        return ": ".join((self.how(), *self.ear.words[-1:]))
+
+    def how(self) -> str:
+        """How its command has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(EXIT_SECONDS)
         code = self.process.returncode
-        how = "has closed its output" if code is None else f"has ended with exit code {code}"
-        return ": ".join((f"{self.words[0]} {how}", *self.ear.words[-1:]))
+        return f"{self.words[0]} {'has closed its output' if code is None else f'has ended with exit code {code}'}"
 
 
 class Driven:
     """A context manager: when it is entered, the hosts have come, or have had `deadline` seconds to. `hosts`: their names, by
-    rank; afterwards without those of hosts that may have come under another one."""
+    rank; afterwards without those of hosts that may have come under another one. `absent`: those for which nothing is started,
+    with why."""
 
     rank = DRIVER_RANK
 
     def __init__(
-        self, commands: Sequence[Command], hosts: Sequence[str], run: str, deadline: float, say: Callable[[str], None]
+        self,
+        commands: Sequence[Command],
+        hosts: Sequence[str],
+        run: str,
+        deadline: float,
+        say: Callable[[str], None],
+        *,
+        absent: Mapping[int, str] | None = None,
     ) -> None:
         self.hosts = tuple(hosts)
+        self._absent = dict(absent or {})
         self.members: tuple[Member, ...] = ()
         self._commands, self._run, self._deadline, self._say = commands, run, deadline, say
         self._voice = Voice(run, DRIVER)
         self._pipes: list[_Pipe] = []
+        self._of: dict[int | None, _Pipe] = {}
         self._arrivals: dict[str, Arrival] = {}
         self._ranks: dict[str, int] = {}
         self._said: dict[tuple[str, int], bytes] = {}
@@ -97,6 +123,7 @@ class Driven:
             _allow_files(2 * len(self._commands) + SPARE_FILES)
             for command in self._commands:
                 self._pipes.append(_Pipe(command, self._run))
+                self._of[command.rank] = self._pipes[-1]
             self._thread.start()
             self._gather()
         except BaseException:
@@ -120,8 +147,13 @@ class Driven:
         """Those whose pipe has been closed, or who have not come."""
         with self._heard:
             came = set(self._ranks.values())
-            away = {rank: self._pipe(rank) for rank in ranks if not (self._pipe(rank).open and rank in came)}
-        return {rank: self._why(pipe) for rank, pipe in away.items()}
+            away = [rank for rank in ranks if not (rank in came and self._pipe(rank).open)]
+        return {rank: self._absent.get(rank) or self._why(self._pipe(rank)) for rank in away}
+
+    def check(self) -> None:
+        """Raises LauncherEndedError where nobody can be heard any more."""
+        if all(not pipe.open for pipe in self._pipes):
+            raise LauncherEndedError(self._pipes[0].how(), self._pipes[0].ear.words)
 
     def wait(self, look: Callable[[], T | None], seconds: float) -> T | None:
         """As of a board."""
@@ -140,27 +172,27 @@ class Driven:
     # -- coming together
 
     def _gather(self) -> None:
+        expected = [rank for rank in range(len(self.hosts)) if rank not in self._absent]
+
         def all_here() -> bool | None:
             self._say(f"heard of {len(self._arrivals)} of {len(self.hosts)} hosts")
-            return True if len(self._arrivals) + len(self._shut()) >= len(self.hosts) else None
+            came = {one.pipe for one in self._arrivals.values()}
+            never = [rank for rank in expected if rank not in came and not self._pipe(rank).open]
+            return True if len(self._arrivals) + len(never) >= len(expected) else None
 
         self.wait(all_here, self._deadline)
+        self.check()
         with self._heard:
-            found = seated(self.hosts, tuple(self._arrivals.values()))
+            found = seated(self.hosts, tuple(self._arrivals.values()), expected)
             self.members, self.hosts = found.members, found.hosts
             self._ranks = {m.id: m.rank for m in self.members}
         if not self.members:
             raise LaunchError(f"no host has said anything: {self._why(self._pipes[0])}")
         self.publish(RUN, msgspec.json.encode(self.members))
 
-    def _shut(self) -> set[int]:
-        """Ranks of which nobody can come any more."""
-        came = {one.pipe for one in self._arrivals.values()}
-        return {rank for rank in range(len(self.hosts)) if rank not in came and not self._pipe(rank).open}
-
     def _pipe(self, rank: int) -> _Pipe:
         """The one through which a host is heard."""
-        return self._pipes[0 if self._pipes[0].rank is None else rank]
+        return self._of.get(rank) or self._of[None]
 
     def _why(self, pipe: _Pipe) -> str:
         """Why one who is heard through it is not."""
@@ -263,7 +295,7 @@ class Driven:
         processes = [pipe.process for pipe in self._pipes]
         self._closing = True
         self._put(self._pipes, ())
-        ended(*left(processes, 0.0 if at_once else ENDING))
+        ended(*left(processes, 0.0 if at_once else LEAVING))
         self._over = True
         self._put((), ())
         if self._thread.is_alive():

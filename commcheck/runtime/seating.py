@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from commcheck.errors import UsageError
 from commcheck.model.base import Value
@@ -24,9 +24,10 @@ class Seated(Value, frozen=True):
     hosts: tuple[str, ...]
 
 
-def seated(hosts: Sequence[str], arrivals: Sequence[Arrival]) -> Seated:
+def seated(hosts: Sequence[str], arrivals: Sequence[Arrival], expected: Sequence[int]) -> Seated:
     """By its pipe, else by its host's name, else by its launcher's number, else by what is left: then nobody knows which
-    hosts have not come. Raises UsageError for more processes than hosts."""
+    hosts have not come. `expected`: the ranks for which processes were started, as the launcher numbers them. Raises UsageError
+    for more processes than hosts."""
     taken: dict[int, Member] = {}
     left: list[Member] = []
     for one in arrivals:
@@ -34,18 +35,18 @@ def seated(hosts: Sequence[str], arrivals: Sequence[Arrival]) -> Seated:
             left.append(one.member)
         elif taken.setdefault(one.pipe, one.member) is not one.member:
             raise UsageError(f"{hosts[one.pipe]}: more than one process was started there: start one")
-    if len(taken) + len(left) > len(hosts):
-        raise UsageError(f"{len(taken) + len(left)} processes came from {len(hosts)} hosts: start one on each")
-    named = _ranks(hosts)
-    for rank_of in (lambda m: named.get(_short(m.hostname)), lambda m: m.rank if 0 <= m.rank < len(hosts) else None):
+    if len(taken) + len(left) > len(expected):
+        raise UsageError(f"{len(taken) + len(left)} processes came from {len(expected)} hosts: start one on each")
+    named, numbered = _ranks({rank: hosts[rank] for rank in expected}), dict(enumerate(expected))
+    for by_name in (True, False):
         again, left = left, []
         for member in sorted(again, key=lambda m: m.begun):
-            rank = rank_of(member)
+            rank = named.get(_short(member.hostname)) if by_name else numbered.get(member.rank)
             if rank is None or rank in taken:
                 left.append(member)
             else:
                 taken[rank] = member
-    free = [rank for rank in range(len(hosts)) if rank not in taken]
+    free = [rank for rank in expected if rank not in taken]
     names = (
         {rank: f"a host of which nothing is known ({n})" for n, rank in enumerate(free[len(left) :], 1)} if left else {}
     )
@@ -56,11 +57,11 @@ def seated(hosts: Sequence[str], arrivals: Sequence[Arrival]) -> Seated:
     )
 
 
-def _ranks(hosts: Sequence[str]) -> dict[str, int]:
+def _ranks(hosts: Mapping[int, str]) -> dict[str, int]:
     """By name without its domain, where that is one host's alone."""
     found: dict[str, int] = {}
     twice = set()
-    for rank, name in enumerate(hosts):
+    for rank, name in hosts.items():
         if found.setdefault(_short(name), rank) != rank:
             twice.add(_short(name))
     return {name: rank for name, rank in found.items() if name not in twice}

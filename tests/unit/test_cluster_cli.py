@@ -115,4 +115,4 @@ def test_hosts_that_cannot_be_reached_are_no_verdict(capsys):
     through = "sh -c 'echo ssh: connect to host {host} port 22: No route to host; exit 255'"
     assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", through]) == 3
     said = capsys.readouterr().err
-    assert "no host has said anything: sh has ended with exit code 255: ssh: connect to host a port 22" in said
+    assert "error: sh has ended with exit code 255: ssh: connect to host a port 22" in said

@@ -243,6 +243,17 @@ def test_srun_is_told_to_pass_its_input_on() -> None:
         assert ("--input=all" in command) is talks
 
 
+def test_srun_says_which_hosts_it_has_not_reached() -> None:
+    (slurm,) = [e for e in engines() if e.name == "slurm"]
+    assert slurm.unreached is not None
+    said = "Task launch for StepId=4.0 failed on node h2: Communication connection failure"
+    others = (
+        "srun: error: Application launch failed: Communication connection failure",
+        "srun: error: h0: task 0: Killed",
+    )
+    assert slurm.unreached((f"srun: error: {said}", *others)) == {"h2": said}
+
+
 def test_an_allocation_tells_its_hosts_in_the_order_of_ranks() -> None:
     (slurm,) = [e for e in engines() if e.name == "slurm"]
     allocated = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_NODELIST": "a[1-2],b"}

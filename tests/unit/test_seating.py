@@ -5,14 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commcheck.errors import UsageError
+from commcheck.runtime import seating
 from commcheck.runtime.board import Member
-from commcheck.runtime.seating import Arrival, seated
+from commcheck.runtime.seating import Arrival
 
 HOSTS = ("h0", "h1", "h2", "h3")
 
 
 def member(number, hostname="", rank=-1):
     return Member(id=f"id{number}", rank=rank, network=f"n{number}", hostname=hostname, begun=float(number))
+
+
+def seated(hosts, arrivals, expected=None):
+    return seating.seated(hosts, arrivals, range(len(hosts)) if expected is None else expected)
 
 
 def places(found):
@@ -44,6 +49,12 @@ def test_the_launcher_s_number_says_it_where_names_do_not(there):
     )
     assert places(found) == {f"id{n}": n for n in there}
     assert found.hosts[0] == "10.0.0.1"
+
+
+def test_the_launcher_numbers_those_that_it_starts():
+    """h1 is known to be away, and no process was started for it."""
+    found = seated(HOSTS, [Arrival(member=member(n, f"x{n}", n)) for n in range(3)], (0, 2, 3))
+    assert (places(found), found.hosts) == ({"id0": 0, "id1": 2, "id2": 3}, HOSTS)
 
 
 def test_of_hosts_that_nothing_tells_apart_no_absent_one_is_named():
