@@ -55,6 +55,15 @@ SIGNATURES = table(
         symptoms=_DEVICES,
     ),
     Wording(
+        {"launcher-mismatch": 0.72, "device-ordinal-out-of-range": 0.7},
+        r"^\s*(?:\[rank\d+\]:\s*)?return self\.parallel_devices\[self\.local_rank\]\s*$",
+        "self.parallel_devices[self.local_rank]",
+        "pytorch-lightning: strategies, root_device (a traceback's last frame: more processes on a host than devices)",
+        "    return self.parallel_devices[self.local_rank]",
+        "    device = self.parallel_devices[self.local_rank].index",
+        symptoms=_DEVICES,
+    ),
+    Wording(
         {"device-shared-by-ranks": 0.7},
         r"are occupied by other processes and can't be used",
         "are occupied by other processes",

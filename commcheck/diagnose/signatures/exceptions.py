@@ -58,7 +58,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"script-error": 0.6},
-        r"^\S+\.py: error: (?!unrecognized arguments: .*--local)",
+        r"^(?:\S+: ){0,2}\S+\.py: error: (?!unrecognized arguments: .*--local)",
         ".py: error: ",
         "Python: argparse",
         "train.py: error: the following arguments are required: --data",

@@ -29,11 +29,12 @@ SIGNATURES = table(
         (Symptom.PERF_LOW_EFFICIENCY,),
     ),
     warned(
-        {"library-missing": 0.68, "driver-mismatch": 0.5},
+        {"device-missing": 0.92, "driver-mismatch": 0.45},
         ("Failed to find CUDA library",),
         "nccl: src/misc/cudawrap.cc (libcuda.so comes with the driver; a container needs it passed in)",
         _AT + "misc/cudawrap.cc:110 NCCL WARN Failed to find CUDA library libcuda.so (NCCL_CUDA_PATH='') : libcuda.so: cannot open",
         "nccl 2.13 to 2.20",
+        (Symptom.PREP_DEVICE_ERROR, Symptom.SETUP_FAILURE),
     ),
     warned(
         {"device-fault": 0.45, "device-ordinal-out-of-range": 0.35, "memory-exhausted": 0.25},

@@ -88,7 +88,7 @@ SIGNATURES = table(
     Wording(
         {"process-group-misuse": 0.75, "world-size-mismatch": 0.3},
         r"Mesh should not be bigger than default world size|The world size \(\d+\) must (?:be|equal|not)|The arg 'group_size' \(\d+\) must|mesh_shape and mesh_dim_names"
-        r"|Rank \d+ is out of range\. Valid ranks are|world_size \(\d+\) (?:is not|must be) divisible",
+        r"|Rank \d+ is out of range\. Valid ranks are|world_size \(\d+\) must be divisible",
         "bigger than default world size | the world size ( | the arg 'group_size' | mesh_shape and mesh_dim_names | valid ranks are | world_size (",
         _C10D + ", torch/distributed/device_mesh.py; megatron-core: parallel_state.py",
         "RuntimeError: Mesh should not be bigger than default world size 4, but found 8 ranks!",
