@@ -1,4 +1,5 @@
-"""Dumps among the paths of `commcheck diagnose`: PyTorch's flight recorder and py-spy, known by what is in the files."""
+"""Dumps among the paths of `commcheck diagnose`: PyTorch's flight recorder, py-spy, and the JSON of NCCL's RAS, known by
+what is in the files. Of what `ncclras` prints as text the reader of logs takes care."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from commcheck.cli.reading import Read
     from commcheck.diagnose.ingest import flight_recorder, py_spy
     from commcheck.model.case import Case
+    from commcheck.model.ras import Answer
 
 _HEAD = 1 << 13
 _LARGEST = 1 << 28
@@ -39,10 +41,11 @@ def take(paths: list[str]) -> Taken:
     rest: list[str] = []
     recorded: list[flight_recorder.Dump] = []
     stacks: list[tuple[str, py_spy.Stack]] = []
+    answers: list[Answer] = []
     interrupted = False
     try:
         for path in dict.fromkeys(paths):
-            before = len(recorded) + len(stacks)
+            before = len(recorded) + len(stacks) + len(answers)
             directory = path != "-" and os.path.isdir(path)
             others = 0
             for file in _files(path) if directory else [path]:
@@ -50,8 +53,8 @@ def take(paths: list[str]) -> Taken:
                 if data is None:
                     others += 1
                 else:
-                    _read(file, data, recorded, stacks)
-            if len(recorded) + len(stacks) == before or (directory and others):
+                    _read(file, data, recorded, stacks, answers)
+            if len(recorded) + len(stacks) + len(answers) == before or (directory and others):
                 rest.append(path)
     except KeyboardInterrupt:
         interrupted = True
@@ -68,14 +71,35 @@ def take(paths: list[str]) -> Taken:
         from commcheck.diagnose.ingest.py_spy import case_of as case_of_stacks
 
         case = case_of_stacks(tuple(stacks))
+    if answers:
+        case = _with_answers(case, answers)
     return Taken(case, rest, interrupted=interrupted)
 
 
-def _read(file: str, data: bytes, recorded: list[flight_recorder.Dump], stacks: list[tuple[str, py_spy.Stack]]) -> None:
-    """Add one file's dump to its kind."""
-    from commcheck.diagnose.ingest import flight_recorder, py_spy
+def _with_answers(case: Case | None, answers: list[Answer]) -> Case:
+    """What RAS has said, in the order in which it was said, beside what other dumps tell."""
+    from commcheck.model.case import Case, Ended, Origin
 
-    if py_spy.is_dump(data):
+    ordered = tuple(sorted(answers, key=lambda answer: answer.seconds or 0.0))
+    if case is not None:
+        return replace(case, ras=ordered)
+    ended = Ended.FAILED if ordered[-1].failed else Ended.NOT_RUN
+    return Case(origin=Origin.LOG, ras=ordered, complete=False, ended=ended)
+
+
+def _read(
+    file: str,
+    data: bytes,
+    recorded: list[flight_recorder.Dump],
+    stacks: list[tuple[str, py_spy.Stack]],
+    answers: list[Answer],
+) -> None:
+    """Add one file's dump to its kind."""
+    from commcheck.diagnose.ingest import flight_recorder, py_spy, ras_json
+
+    if ras_json.is_answer(data):
+        answers.extend(ras_json.parse(file, data))
+    elif py_spy.is_dump(data):
         stacks.extend((file, stack) for stack in py_spy.parse(data))
     else:
         recorded.append(flight_recorder.parse(file, data))
@@ -86,7 +110,9 @@ def joined(dumped: Case, logs: Case) -> Case:
     from commcheck.model.case import Ended
 
     ended = logs.ended if logs.ended is Ended.FAILED and dumped.ended is Ended.NOT_RUN else dumped.ended
-    return replace(dumped, lines=logs.lines, ended=ended, not_read=(*dumped.not_read, *logs.not_read))
+    return replace(
+        dumped, lines=logs.lines, ras=dumped.ras or logs.ras, ended=ended, not_read=(*dumped.not_read, *logs.not_read)
+    )
 
 
 def with_logs(taken: Taken, read: Callable[[list[str]], Read]) -> Read:
@@ -137,6 +163,6 @@ def _dump(path: str) -> bytes | None:
             data = head + file.read()
     except OSError:
         return None
-    from commcheck.diagnose.ingest import flight_recorder, py_spy  # few logs begin like a dump
+    from commcheck.diagnose.ingest import flight_recorder, py_spy, ras_json  # few logs begin like a dump
 
-    return data if flight_recorder.is_dump(data) or py_spy.is_dump(data) else None
+    return data if flight_recorder.is_dump(data) or py_spy.is_dump(data) or ras_json.is_answer(data) else None

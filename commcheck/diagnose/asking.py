@@ -42,6 +42,11 @@ class _Question(NamedTuple):
 def collect_next(case: Case, diagnoses: Sequence[Diagnosis]) -> tuple[str, ...]:
     """What to collect, in a sentence; nothing where the log decides."""
     roots = [d for d in diagnoses if d.role is Role.ROOT]
+    if case.ras:
+        from commcheck.diagnose import ras
+
+        if more := next((n for t in ras.told(case) if roots and t.cause == roots[0].cause for n in t.match.next), ""):
+            return (more,)
     if not case.lines or not _open(roots):
         return ()
     known = _Known(

@@ -46,7 +46,7 @@ def report(
         next=judgement.next,
         replay=replay,
         seconds=round(seconds, 3),
-        notes=(*notes, *_account(case)),
+        notes=(*notes, *_account(case), *_ras(case)),
         first=first,
         timeline=moments,
     )
@@ -78,6 +78,15 @@ def _account(case: Case) -> tuple[str, ...]:
     from commcheck.diagnose.nccl_sides import account
 
     return account(lines)
+
+
+def _ras(case: Case) -> tuple[str, ...]:
+    """What NCCL's RAS has said, where it was asked."""
+    if not case.ras:
+        return ()
+    from commcheck.diagnose.ras import account
+
+    return account(case)
 
 
 def versions(case: Case) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from commcheck.diagnose import nccl_sides
 from commcheck.diagnose.finding import Finding
+from commcheck.diagnose.ingest import ras_text
 from commcheck.diagnose.lazy import Lazy
 from commcheck.model.case import LogLine
 from commcheck.model.taxonomy import Symptom
@@ -16,7 +17,7 @@ from commcheck.model.taxonomy import Symptom
 # A line that a comparison reads contains one of these; the pre-pass keeps such lines.
 WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "num_workers = 1", "world_size=1", "world_size: 1",
          "world_size = 1", "world size: 1", "world size 1", "size: 1, rank", "rank: 0, size: 1", "rank = 0, size = 1", "rank 0, size 1", "rank 0 / size 1", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
-         "nccl version ", "net/plugin", "plugin path", " busid ", "cuda_visible_devices: [")  # fmt: skip
+         "nccl version ", "net/plugin", "plugin path", " busid ", "cuda_visible_devices: [", *ras_text.WORDS)  # fmt: skip
 
 
 _NUMBERS = Lazy(r"\d+")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from commcheck.diagnose import crosscheck, doing, index, raising, scan, showing
 from commcheck.diagnose.finding import Finding
+from commcheck.diagnose.ingest import ras_text
 from commcheck.diagnose.ingest.identities import Identities
 from commcheck.diagnose.ingest.unpack import unpacked
 from commcheck.diagnose.keeping import Budget, Kept, Source
@@ -18,6 +19,7 @@ from commcheck.diagnose.prefilter import shape_of
 from commcheck.diagnose.rules.launch.unclassified import RULE as UNCLASSIFIED
 from commcheck.model.case import Case, Ended, LogLine, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
+from commcheck.model.ras import Answer
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import Stage, Symptom
 
@@ -69,6 +71,7 @@ class Reading:
         """The evidence so far."""
         kept = [(source, source.lines()) for source in self._sources]
         lines = [self._line(one) for _, rows in kept for one in rows]
+        answers = _answers(lines)
         hosts: dict[int, str] = {}
         for line in lines:
             if line.rank is not None and not hosts.get(line.rank):
@@ -80,8 +83,11 @@ class Reading:
                 RankRecord(slot=slot, rank=rank, world_size=None, host=hosts[rank])
                 for slot, rank in enumerate(sorted(hosts))
             ),
+            ras=answers,
             complete=False,  # a log need not hold every rank
-            ended=Ended.FAILED if any(scan.is_fatal(line.text) for line in lines) else Ended.NOT_RUN,
+            ended=Ended.FAILED
+            if any(a.failed for a in answers[-1:]) or any(scan.is_fatal(line.text) for line in lines)
+            else Ended.NOT_RUN,
             not_read=(
                 *_told("it is empty", "they are empty", [s.name for s in self._sources if s.empty]),
                 *_told(
@@ -100,6 +106,11 @@ class Reading:
         if rank is None and kept.number is not None:
             rank = self._identities.meant(kept.number)
         return kept.line if rank is None else replace(kept.line, rank=rank)
+
+
+def _answers(lines: Sequence[LogLine]) -> tuple[Answer, ...]:
+    """What `ncclras` has printed among the lines; few logs hold any."""
+    return ras_text.read(lines) if any(mark in line.text for line in lines for mark in ras_text.BEGINS) else ()
 
 
 def _told(one: str, many: str, names: Sequence[str]) -> list[str]:

@@ -103,7 +103,8 @@ def matches(case: Case, among: Sequence[index.Listed]) -> tuple[tuple[tuple[Rule
         skipped.append(_LOG_ALONE)
     else:
         skipped += [f"{count} rules need {_NEEDS[need]}" for need, count in sorted(unmet.items())]
-    return _with_lines(case, _with_errors(case, found, among), among), tuple(skipped)
+    found = _with_ras(case, _with_errors(case, found, among), among)
+    return _with_lines(case, found, among), tuple(skipped)
 
 
 _NEEDS = {
@@ -143,6 +144,21 @@ def _with_errors(
 
     known = {rule.cause for rule in among} - {rule.cause for rule, _ in found}
     return [*found, *((rule, match) for rule, match in named(case) if rule.cause in known)]
+
+
+def _with_ras(case: Case, found: list[tuple[Rule, Match]], among: Sequence[index.Listed]) -> list[tuple[Rule, Match]]:
+    """Add what NCCL's RAS says of the job, where it was asked."""
+    if not case.ras:
+        return found
+    from commcheck.diagnose import ras
+
+    known = {rule.cause for rule in among}
+    rules_ = index.rules()
+    said = ras.among(case, frozenset(rule.cause for rule, _ in found))
+    return [
+        *found,
+        *((rule, ras.rule_fixes(rule, t.match)) for t in said if t.cause in known for rule in [rules_[t.cause]]),
+    ]
 
 
 def _with_lines(

@@ -6,6 +6,7 @@ from commcheck.model.base import Value, remembered
 from commcheck.model.fabric import Fabric
 from commcheck.model.nccl import NcclFacts
 from commcheck.model.phase import Phase, PhaseStatus
+from commcheck.model.ras import Answer
 
 
 class Origin(StrEnum):
@@ -369,6 +370,7 @@ class Case(Value, frozen=True):
     ranks: tuple[RankRecord, ...] = ()
     lines: tuple[LogLine, ...] = ()
     environment: dict[str, str] = {}  # for STATIC: the settings of this process
+    ras: tuple[Answer, ...] = ()  # what NCCL's RAS has said of the job, the last answer last
     complete: bool = True
     ended: Ended = Ended.NOT_RUN
     seconds: float = 0.0

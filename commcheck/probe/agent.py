@@ -14,6 +14,7 @@ from commcheck.model.base import Value
 from commcheck.model.case import HostFacts, Listener, Outcome, Probe
 from commcheck.model.plan import Place
 from commcheck.probe.connect import answers_as_store, connect
+from commcheck.probe.ras import Door, Reply, ask
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
 
@@ -42,6 +43,7 @@ class Request(Value, frozen=True):
     targets: tuple[Target, ...] = ()
     listening_on: tuple[int, ...] = ()
     nccl: dict[str, str] | None = None
+    ras: tuple[Door, ...] = ()
 
 
 class Answer(Value, frozen=True):
@@ -50,6 +52,7 @@ class Answer(Value, frozen=True):
     facts: HostFacts | None = None
     probes: tuple[tuple[int, Probe], ...] = ()
     listeners: tuple[Listener, ...] = ()
+    ras: tuple[Reply, ...] = ()
     failed: str = ""
 
 
@@ -61,9 +64,9 @@ def look(request: Request) -> Answer:
 
         facts = host_facts(request.place.host, names=request.names)
         if request.nccl is not None:
-            from commcheck.probe.nccl_library import ask
+            from commcheck.probe.nccl_library import ask as ask_library
 
-            facts = msgspec.structs.replace(facts, nccl=ask(request.nccl))
+            facts = msgspec.structs.replace(facts, nccl=ask_library(request.nccl))
     found: list[Listener] = []
     # Beside the other attempts: a rule that drops the port often drops it on the loopback interface too, and asking
     # who listens there then takes as long as they do.
@@ -71,7 +74,7 @@ def look(request: Request) -> Answer:
     asking.start()
     probes = _try_all(request.targets)
     asking.join()
-    return Answer(facts=facts, probes=probes, listeners=tuple(found))
+    return Answer(facts=facts, probes=probes, listeners=tuple(found), ras=tuple(map(ask, request.ras)))
 
 
 def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:

@@ -14,6 +14,7 @@ import msgspec
 from commcheck.errors import LaunchError
 from commcheck.model.plan import Place
 from commcheck.probe.agent import Answer, Request
+from commcheck.probe.ras import GREETING
 
 AGENT_DEADLINE = 4.0
 """Seconds for one agent: its start, and probes that are bounded by themselves."""
@@ -30,7 +31,8 @@ class Asking:
 
     def __init__(self, requests: Mapping[Place, Request]) -> None:
         self._running: dict[Place, subprocess.Popen[bytes]] = {}
-        self._deadline = FACTS_DEADLINE if any(r.facts for r in requests.values()) else AGENT_DEADLINE
+        longer = max((sum(GREETING + door.patience for door in r.ras) for r in requests.values()), default=0.0)
+        self._deadline = (FACTS_DEADLINE if any(r.facts for r in requests.values()) else AGENT_DEADLINE) + longer
         for place, request in requests.items():
             full = msgspec.structs.replace(request, place=place, parent=os.getpid())
             process = subprocess.Popen(

@@ -25,6 +25,7 @@ from commcheck.model.case import (
     World,
 )
 from commcheck.model.phase import PHASES, Phase, PhaseStatus
+from commcheck.model.ras import Answer
 from commcheck.runtime.world import RunningRank, RunningWorld
 
 LINES_KEPT = 400
@@ -40,6 +41,7 @@ class Seen:
         self.stacks: dict[int, tuple[str, ...]] = {}
         self.probes: dict[int, tuple[Probe, ...]] = {}
         self.carriers: dict[int, dict[str, int]] = {}
+        self.ras: tuple[Answer, ...] = ()
         self.not_read: list[str] = []
 
 
@@ -70,6 +72,7 @@ def case(
         complete=complete,
         ended=ended,
         seconds=world.seconds,
+        ras=seen.ras,
         not_read=tuple(seen.not_read),
     )
 

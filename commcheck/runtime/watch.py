@@ -17,7 +17,7 @@ from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin, Outco
 from commcheck.model.phase import Phase
 from commcheck.model.plan import Place
 from commcheck.probe.agent import Answer, Request, Target
-from commcheck.runtime import evidence
+from commcheck.runtime import evidence, ras
 from commcheck.runtime.agents import Asking
 from commcheck.runtime.collect import Seen, case, hosts_with_versions
 from commcheck.runtime.world import RunningRank, RunningWorld
@@ -341,6 +341,9 @@ class Watch:
         for rank in self._world.alive:
             rank.killed_by_us = True
         self._seen.stacks.update(evidence.stacks(self._world, evidence.states(self._world)))
+        if ended is not Ended.FAILED and self._world.plan.backend == "nccl":
+            self._seen.ras, notes = ras.of_world(self._world, self._seen.sockets)
+            self._seen.not_read = list(dict.fromkeys((*self._seen.not_read, *notes)))
         self._world.kill()
         return self._case(ended)
 

@@ -41,6 +41,14 @@ def parent(pid: int) -> int:
     return int(fields[1]) if len(fields) > 1 else 0
 
 
+def inner(pid: int) -> int:
+    """The pid by which a process knows itself, which in a container is another one; `pid` where that cannot be read."""
+    raw = _read(f"/proc/{pid}/status") or b""
+    row = next((line for line in raw.splitlines() if line.startswith(b"NSpid:")), b"")
+    last = row.split()[-1] if row else b""
+    return int(last) if last.isdigit() else pid
+
+
 def session(pid: int) -> int:
     """The session's id; 0 when the process is gone."""
     fields = _stat(pid)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 from msgspec.structs import replace
 
 from commcheck.catalog.env.select import relevant
 from commcheck.diagnose.ingest import stacks
 from commcheck.diagnose.ingest.stacks import Standing
+from commcheck.diagnose.ras import APART, undecided
 from commcheck.errors import CommcheckError
 from commcheck.model.base import sentence
 from commcheck.model.case import Case, Ended, HostFacts, Origin, PhaseRecord, Probe, RankRecord, World
 from commcheck.model.phase import PHASES, Phase, PhaseStatus
 from commcheck.model.plan import Place
 from commcheck.probe.agent import Request, Target
+from commcheck.runtime import ras
 from commcheck.runtime.agents import Asking
 from commcheck.runtime.live.look import Watched
 from commcheck.system import procs
@@ -58,7 +61,7 @@ def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = ()) -> Case:
     )
     if ended is Ended.STALLED:
         case = _probed(case, seen)
-    return case
+    return _asked(case, seen)
 
 
 def notes_of(case: Case) -> tuple[str, ...]:
@@ -271,6 +274,27 @@ def _probed(case: Case, seen: tuple[Watched, ...]) -> Case:
         notes.append(f"the store's port: {error}")
     ranks = tuple(_tried(r, tuple(probes.get(r.slot, ()))) for r in case.ranks)
     return replace(case, ranks=ranks, not_read=tuple(notes))
+
+
+def _asked(case: Case, seen: tuple[Watched, ...]) -> Case:
+    """What NCCL's RAS says of the job, where the ranks listen for it. Ranks that have issued different numbers of
+    collectives may be on their way: unless something moves, it is asked again."""
+    own = state_network()
+    ranks = [
+        ras.Rank(
+            place=Place(host=r.host) if w.network == own else Place(host=r.host, pid=w.found.pid),
+            pid=w.found.pid,
+            environment=_env(w),
+            sockets=w.last.sockets,
+        )
+        for r, w in zip(case.ranks, seen, strict=True)
+    ]
+    answers, notes = ras.answers(ranks)
+    if undecided(answers) and case.ended is not Ended.RUNNING:
+        time.sleep(APART)
+        again, more = ras.answers(ranks)
+        answers, notes = (*answers, *again), (*notes, *more)
+    return replace(case, ras=answers, not_read=(*case.not_read, *notes)) if answers or notes else case
 
 
 def _tried(rank: RankRecord, probes: tuple[Probe, ...]) -> RankRecord:
