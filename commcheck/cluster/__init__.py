@@ -4,6 +4,7 @@ What may not be here: torch, and worlds of ranks. Pure, so without sockets, file
 speed, pace, reach, drift, judge, saying, exclude, and the renderers (to_*). Effects:
 
 agent        a host's side: it says what it is, and does what it is told
+nccl         which libnccl a host has, and which address it would take
 responder    where it listens, and what it answers
 reaching     it tries all others at once
 measuring    it measures the link to another; wire: what goes over a connection, byte by byte

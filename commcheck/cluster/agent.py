@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from commcheck.catalog.env.select import relevant
 from commcheck.cluster.measuring import measure
+from commcheck.cluster.nccl import with_nccl
 from commcheck.cluster.reaching import meet
 from commcheck.cluster.responder import Responder
 from commcheck.cluster.values import DRIVER, Answer, Card, Leave, Measured, MeasurePairs, MeetAll, Order, Target
@@ -41,7 +42,7 @@ class Agent:
     def __init__(self, board: Board, *, leader: int = 0, name: str = "") -> None:
         """Raises LaunchError where no port can be bound."""
         self._board, self._leader = board, leader
-        facts = with_driver(host_facts(name or socket.gethostname()), _driver_text())
+        facts = with_nccl(with_driver(host_facts(name or socket.gethostname()), _driver_text()), os.environ)
         try:
             responder = Responder(facts.port_range or PORT_RANGE, board.rank)
         except OSError as error:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_interface
 from statistics import median
 
 from commcheck.catalog.env import known
 from commcheck.cluster.reach import Finding
 from commcheck.cluster.saying import diagnosis, listed, network_fix, seen, some
-from commcheck.cluster.values import DRIVER, Collected
+from commcheck.cluster.values import DRIVER, LIBRARY, Card, Collected
 from commcheck.diagnose.rules.environment.env_differs_between_ranks import MUST_AGREE
 from commcheck.diagnose.rules.software.version_mismatch import LIBRARIES
 from commcheck.model.case import HostFacts
 from commcheck.model.cluster import Drift
 from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Fix
+from commcheck.model.nccl import NcclFacts
 from commcheck.model.taxonomy import FixPattern
 
-NOT_SET = "not set"
+NOT_SET, NOT_THERE = "not set", "not there"
 CLOCK_SECONDS = 0.5
 """By which a clock may be off: logs of hosts are then still in order for a reader; munge, Kerberos and certificates allow
 minutes."""
@@ -33,13 +36,20 @@ def drift(collected: Collected) -> tuple[Drift, ...]:
 
 def _all(c: Collected) -> Iterator[Drift]:
     facts = {c.names[r]: card.facts for r, card in c.cards.items()}
+    with_library = any(LIBRARY in f.versions for f in facts.values())
     for name in sorted({v for f in facts.values() for v in f.versions}):
+        if with_library and name in NCCL_WHEELS:
+            continue  # of these a job may load none
         kind = {"kernel": "kernel", DRIVER: "driver"}.get(name, "version")
-        yield _drift(kind, name, {h: f.versions.get(name, "not there") for h, f in facts.items()})
-    environments = {c.names[r]: card.environment for r, card in c.cards.items()}
+        yield _drift(kind, name, {h: f.versions.get(name, NOT_THERE) for h, f in facts.items()})
+    environments = {c.names[r]: _settings(card) for r, card in c.cards.items()}
     for name in sorted({v for e in environments.values() for v in e}):
         if name in known() and name not in OWN and not name.startswith(_LAUNCHERS):
             yield _drift("variable", name, {h: e.get(name, NOT_SET) for h, e in environments.items()})
+    of_nccl = {h: f.nccl for h, f in facts.items() if f.nccl is not None}
+    yield _drift("nccl", "configuration files", {h: _files(n) for h, n in of_nccl.items()})
+    yield _drift("nccl", "interface that it takes", {h: _taken(n) for h, n in of_nccl.items()})
+    yield _drift("nccl", "network of its address", _nccl_networks(facts))
     yield _drift("mtu", "the interfaces' MTU", {h: str(mtu) for h, mtu in _mtus(c).items()})
     yield _drift("name", "what the own name resolves to", {h: _own_name(f) for h, f in facts.items()})
     yield _drift("name", "name servers", {h: ", ".join(f.nameservers) or "none" for h, f in facts.items()})
@@ -67,6 +77,39 @@ def _mtus(c: Collected) -> dict[str, int]:
             if one.name == c.interfaces.get(rank):
                 found[c.names[rank]] = one.mtu
     return found
+
+
+def _settings(card: Card) -> dict[str, str]:
+    """The variables of a host, those included that files set for NCCL."""
+    return (card.facts.nccl.environment if card.facts.nccl is not None else {}) | card.environment
+
+
+def _files(nccl: NcclFacts) -> str:
+    shown = [
+        f"{file.path}: " + (file.error or ", ".join(f"{s.name}={s.value}" for s in file.settings) or "sets nothing")
+        for file in nccl.files
+    ]
+    return "; ".join(shown) or "none"
+
+
+def _taken(nccl: NcclFacts) -> str:
+    if nccl.answer is None:
+        return "not known"
+    return nccl.answer.interface if nccl.answer.works else "none fits its settings"
+
+
+def _nccl_networks(facts: Mapping[str, HostFacts]) -> dict[str, str]:
+    """The network of the address that NCCL takes on each host; nothing where most hosts have one of their own, as where
+    every rack or host is routed to."""
+    found = {}
+    for host, own in facts.items():
+        taken = (
+            own.nccl.answer.address.partition("%")[0] if own.nccl is not None and own.nccl.answer is not None else ""
+        )
+        for a in (a for i in own.interfaces for a in i.addresses if a.address.partition("%")[0] == taken):
+            found[host] = str(ip_interface(f"{taken}/{a.prefix}").network)
+    largest = max(Counter(found.values()).values(), default=0)
+    return found if largest > len(found) / 2 else {}
 
 
 def _own_name(facts: HostFacts) -> str:
@@ -138,8 +181,9 @@ def _say(one: Drift) -> Callable[[Drift, str, tuple[str, ...]], Diagnosis] | Non
         return _mtu
     if one.kind == "driver":
         return _driver
-    if one.kind == "version" and one.name in (*LIBRARIES, *NCCL_WHEELS):
-        releases = {v.partition("+")[0] for v in one.values}
+    if one.kind == "version" and one.name in (*LIBRARIES, *NCCL_WHEELS, LIBRARY):
+        # A host without a libnccl may be none that is to use one.
+        releases = {v.partition("+")[0] for v in one.values if one.name != LIBRARY or v != NOT_THERE}
         return _version if len(releases) > 1 else None
     if one.kind == "variable" and one.name in MUST_AGREE and one.name != "GLOO_SOCKET_IFNAME":
         return _variable
@@ -175,17 +219,19 @@ def _mtu(one: Drift, usual: str, hosts: tuple[str, ...]) -> Diagnosis:
 
 
 def _version(one: Drift, usual: str, hosts: tuple[str, ...]) -> Diagnosis:
+    package = usual[:1].isdigit() and one.name != LIBRARY
+    source = "the library's file" if one.name == LIBRARY else "installed packages"
     return diagnosis(
         "version-mismatch",
         f"{one.name} differs: {'; '.join(_shown(one))}",
         0.6,
         hosts=hosts,
-        evidence=some([seen(text, "installed packages", EvidenceKind.FACT) for text in _shown(one)]),
+        evidence=some([seen(text, source, EvidenceKind.FACT) for text in _shown(one)]),
         fixes=(
             Fix(
                 pattern=FixPattern.DEPENDENCY_VERSION,
                 text=f"install one version on every host, such as {one.name} {usual}",
-                commands=(f"pip install {one.name}=={usual.partition('+')[0]}",) if usual[:1].isdigit() else (),
+                commands=(f"pip install {one.name}=={usual.partition('+')[0]}",) if package else (),
             ),
         ),
     )
@@ -203,13 +249,14 @@ def _driver(one: Drift, usual: str, hosts: tuple[str, ...]) -> Diagnosis:
 
 
 def _variable(one: Drift, usual: str, hosts: tuple[str, ...]) -> Diagnosis:
+    source = "environment, or NCCL's files" if one.name.startswith("NCCL_") else "environment"
     return diagnosis(
         "env-differs-between-ranks",
         f"{one.name} differs between the hosts: {'; '.join(_shown(one))}",
         0.65,
         hosts=hosts,
         symptom=MUST_AGREE[one.name],
-        evidence=some([seen(text, "environment", EvidenceKind.FACT) for text in _shown(one)]),
+        evidence=some([seen(text, source, EvidenceKind.FACT) for text in _shown(one)]),
         fixes=(
             Fix(
                 pattern=FixPattern.DEVICE_CONSISTENCY,

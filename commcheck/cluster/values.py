@@ -10,6 +10,8 @@ from commcheck.model.cluster import Reach
 
 DRIVER = "nvidia-driver"
 """Where the versions of a host's facts have its GPU driver's."""
+LIBRARY = "libnccl"
+"""Where they have that of the libnccl which a job would load."""
 
 
 class Card(Value, frozen=True):

@@ -45,7 +45,7 @@ class HostRow(Value, frozen=True):
 class Drift(Value, frozen=True):
     """Something that should be the same on all hosts and is not, or has changed since the baseline.
 
-    `kind`: version, kernel, driver, variable, mtu, name, clock, limit. `values`: by value, the hosts that have it, the most
+    `kind`: version, kernel, driver, variable, nccl, mtu, name, clock, limit. `values`: by value, the hosts that have it, the most
     common first. `baseline`: what it was, where there is one."""
 
     kind: str

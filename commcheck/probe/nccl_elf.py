@@ -13,6 +13,7 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")  # Elf64_Shdr
 _ENTRY = struct.Struct("<qQ")  # Elf64_Dyn
 _NEEDED, _RPATH, _RUNPATH = 1, 15, 29  # elf.h
 _NAME = re.compile(rb"NCCL_[A-Z0-9_]*[A-Z0-9](?=\0)")  # any byte may come before: a constant need not end in a zero
+_VERSION = re.compile(rb"NCCL version (\d{1,2})\.(\d{1,2})\.(\d{1,2})(?=[+\0])")
 LARGEST = 64 * 1024 * 1024
 """Bytes of a section that are read; libnccl 2.32 has half a megabyte of texts beside 450 MB of GPU code."""
 
@@ -49,10 +50,23 @@ def needs(path: str) -> Needs:
 
 def variables(path: str) -> tuple[str, ...]:
     """Every NCCL_ name that ends a text in the library, sorted. Raises OSError or ValueError as `needs`."""
+    return tuple(sorted({name.decode() for name in _NAME.findall(_texts(path))}))
+
+
+def version(path: str) -> int:
+    """The version of which the library would tell at its start, as NCCL counts: 23203. Raises OSError, or ValueError for a file
+    that is no such library."""
+    found = _VERSION.search(_texts(path))
+    if found is None:
+        raise ValueError("no version of NCCL is in it")
+    major, minor, patch = map(int, found.groups())
+    return major * 10000 + minor * 100 + patch if (major, minor) >= (2, 9) else major * 1000 + minor * 100 + patch
+
+
+def _texts(path: str) -> bytes:
     with open(path, "rb") as file:
         sections = _sections(file)
-        texts = b"".join(_read(file, sections, name) for name in sections if name.startswith(".rodata"))
-    return tuple(sorted({name.decode() for name in _NAME.findall(texts)}))
+        return b"".join(_read(file, sections, name) for name in sections if name.startswith(".rodata"))
 
 
 def _sections(file: BinaryIO) -> dict[str, tuple[int, int]]:

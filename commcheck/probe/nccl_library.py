@@ -121,7 +121,7 @@ def ask(environment: Mapping[str, str], *, library: str = "", path: Sequence[str
     if reply.failed:
         nothing = facts_without_library(environment, (reply.failed,), rdma)
         return msgspec.structs.replace(nothing, addresses=reply.addresses, not_read=(*not_read, reply.failed))
-    files = _files(environment, reply.version)
+    files = config_files(environment, reply.version)
     return NcclFacts(
         environment=relevant(nccl_conf.effective(environment, files)),
         library=NcclLibrary(
@@ -142,7 +142,7 @@ def ask(environment: Mapping[str, str], *, library: str = "", path: Sequence[str
 
 def facts_without_library(environment: Mapping[str, str], looked: tuple[str, ...], rdma: tuple[str, ...]) -> NcclFacts:
     """What can be known without one: files and cards. The files are read as the newest NCCL does."""
-    files = _files(environment, sys.maxsize)
+    files = config_files(environment, sys.maxsize)
     settings = relevant(nccl_conf.effective(environment, files))
     return NcclFacts(environment=settings, looked=looked, files=files, rdma=rdma)
 
@@ -152,7 +152,8 @@ def asking(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, **DEBUG}
 
 
-def _files(environment: Mapping[str, str], version: int) -> tuple[NcclFile, ...]:
+def config_files(environment: Mapping[str, str], version: int) -> tuple[NcclFile, ...]:
+    """The configuration files that NCCL of that version reads, as far as they are there."""
     read = []
     for path, wanted_by in nccl_conf.files(environment, version, _account_home()):
         try:
