@@ -1,5 +1,5 @@
 """Find the cause in what a job left behind: logs, directories of logs or of commcheck's rank reports, dumps of PyTorch's
-flight recorder or of py-spy, standard input; or show again what commcheck's own JSON reports said. Or look at a running
+flight recorder or of py-spy, answers of ncclras, standard input; or show again what commcheck's own JSON reports said. Or look at a running
 job (--pid, --job).
 
 The records that `preflight --report-to stdout` leaves in a launcher's output are merged as the files of a directory are.
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR|-",
         nargs="*",
         help="logs of a job; a directory of them, or one that `preflight --report-dir` made; dumps of PyTorch's flight "
-        "recorder and of py-spy; JSON reports of commcheck; - for standard input",
+        "recorder and of py-spy; what ncclras said; JSON reports of commcheck; - for standard input",
     )
     add_live_arguments(parser)
     add_output_arguments(parser)

@@ -22,7 +22,7 @@ ADDRESS = "localhost:28028"
 VARIABLE = "NCCL_RAS_ADDR"
 GREETING = 1.0
 """Seconds for a greeting, as ncclras has it: RAS's own thread gives it at once."""
-AT_ONCE = 6
+AT_ONCE = 8
 """Connections that are tried at the same time: of a host's processes one may be stopped."""
 ANSWER = 7.0
 """Seconds for an answer. With a process that is silent the first one takes 5.0 (measured with 2.29.7, whatever TIMEOUT is
