@@ -31,12 +31,14 @@ _SUMMARIES = frozenset(
     {
         *("childfailederror", "exitcode", " terminated with ", "one or more processes exited", "exited with exit code"),
         "closing signal sigterm",
+        *("engine core initialization failed", "scheduler hit an exception", "sigquit from a child"),
     }
 )
 _EVIDENCE = 5
 _SURE = 0.6
 _EARLY = (Stage.BUILD, Stage.SETUP)
 _NOISE = 0.15
+_EARLIER = 0.05  # of the confidence in a cause, where the job had not come so far
 _TEXT = 2000  # of a line's text, for a report
 _LISTED = 5  # names of sources in one sentence
 _HOSTS = 64  # of one diagnosis
@@ -163,6 +165,8 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         cause: _match(known[cause], by_cause[cause], likely, sure=sure, first=first, survived=cause in survived)
         for cause, (likely, *_) in symptoms.items()
     }
+    for cause in raising.too_early({cause: by_cause[cause] for cause in matches}, lines, stage):
+        matches[cause] = replace(matches[cause], confidence=round(matches[cause].confidence - _EARLIER, 3))
     if sure:  # of what peers say beside a failure that names itself, the least likely is noise
         matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
     for finding in compared:
@@ -194,7 +198,7 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
         if hit.cause != _SCRIPT:
             described.setdefault((hit.line.source, hit.line.number), set()).add(hit.signature.pattern)
     watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
-    told = any(not _summary(h) and scan.is_fatal(h.line.text) for h in hits)
+    told = any(not _summary(h) and scan.is_error(h.line.text) for h in hits)
     kept = []
     for hit in hits:
         generic = hit.signature.weight < scan.GENERIC_BELOW
@@ -211,7 +215,7 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
 
 def _summary(hit: scan.Hit) -> bool:
     """A launcher's summary stands for the script's failure and the rank's exit alike."""
-    return hit.signature.literal in _SUMMARIES
+    return not _SUMMARIES.isdisjoint(hit.signature.literal.split(" | "))
 
 
 def _compared(rule: Rule, finding: Finding, stage: Stage | None) -> Match:

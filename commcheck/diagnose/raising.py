@@ -8,13 +8,14 @@ What may not be here: I/O.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-from commcheck.diagnose import scan
+from commcheck.diagnose import doing, scan, showing
 from commcheck.diagnose.errors import PYTHON_OWN
 from commcheck.diagnose.finding import Finding
 from commcheck.model.case import LogLine
+from commcheck.model.taxonomy import Stage
 
 _SCRIPT = "script-error"
 _OWN = PYTHON_OWN | {"ValueError", "TypeError", "AssertionError", "LookupError", "UnboundLocalError", "OverflowError"}
@@ -25,6 +26,8 @@ _LAUNCHERS = frozenset(
 )  # fmt: skip
 _BESIDE_PEERS, _ALONE, _OTHER_KIND = 0.85, 0.66, 0.6
 _MISSING, _SILENT = "collective-missing-rank", 0.62
+_LATE, _ABSENT = ("rank-straggling", "timeout-too-short"), "rank-missing"
+_NO_DEVICE, _NO_LIBRARY = "device-missing", "library-missing"
 _COMMUNICATES = (
     *(
         "dist",
@@ -58,6 +61,25 @@ def _exception() -> re.Pattern[str]:
 def findings(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
     """Where it began, as far as that can be told where no cause names itself."""
     return _raised(lines, hits) or _silent(lines, hits)
+
+
+def too_early(hits: Mapping[str, Sequence[scan.Hit]], lines: Sequence[LogLine], stage: Stage | None) -> tuple[str, ...]:
+    """Causes that another one with the same lines is likelier than, since the job had not come so far: nobody who is
+    there can be late while the group is set up, and an installation needs no GPU."""
+
+    def shared(cause: str, other: str) -> bool:
+        others = {(hit.line.source, hit.line.number) for hit in hits.get(other, ())}
+        return cause in hits and all((hit.line.source, hit.line.number) in others for hit in hits[cause])
+
+    late = [
+        cause
+        for cause in _LATE
+        if shared(cause, _ABSENT)
+        and all((showing.stage_at(lines, hit.line) or stage) is Stage.SETUP for hit in hits[cause])
+    ]
+    if shared(_NO_DEVICE, _NO_LIBRARY) and all(doing.installing(lines, hit.line) for hit in hits[_NO_DEVICE]):
+        late.append(_NO_DEVICE)
+    return tuple(late)
 
 
 def _silent(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:

@@ -60,6 +60,8 @@ FATAL = (
     r"|(?:^|\s)ERROR\b|^(?:\S{1,80}: ){0,2}[Ee]rror: "
 )
 
+_LEVEL_ERROR = r"\[E(?:\d{3,4} [\d:.]+)? ?\w+\.cpp:\d+\] "
+
 # How far a job has come, the furthest first: words, in small letters, of which each line that shows it has one, and the
 # pattern that the line must match (compiled and tried where a word is found: words are found in no time).
 _STAGES: tuple[tuple[Stage, tuple[str, ...], str], ...] = (
@@ -241,6 +243,11 @@ def is_trouble(text: str) -> bool:
 def is_fatal(text: str) -> bool:
     """Whether a line tells of an end, not of a warning."""
     return is_trouble(text) and compiled(FATAL).search(text, 0, _WINDOW) is not None
+
+
+def is_error(text: str) -> bool:
+    """Whether a line tells of an end, or PyTorch's own log calls it an error."""
+    return is_fatal(text) or (is_trouble(text) and compiled(_LEVEL_ERROR).search(text, 0, _WINDOW) is not None)
 
 
 def last_progress(lines: Sequence[LogLine]) -> dict[str, int]:

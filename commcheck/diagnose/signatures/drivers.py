@@ -7,7 +7,7 @@ from commcheck.model.taxonomy import Symptom
 
 SIGNATURES = table(
     Wording(
-        {"device-missing": 0.92},
+        {"device-missing": 0.88},
         r"^(?!.*dlerror)(?!.*[Ww]arning)(?!.*NCCL WARN).*?\blib(?:cuda|nvidia-ml|nvidia-ptxjitcompiler)\.so(?:\.\d+)*\b.{0,4}(?:: cannot open shared object file|: file not found|: not found)"
         r"|(?:^|\s)libcuda\.so cannot found|NVML Shared Library Not Found",
         "libcuda.so | libnvidia-ml.so | libnvidia-ptxjitcompiler.so | nvml shared library not found",

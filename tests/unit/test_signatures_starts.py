@@ -1,0 +1,62 @@
+"""Jobs that never started: what launchers refuse, GPUs without a driver, ranks that never came; and who says it first."""
+
+import pytest
+
+from commcheck.diagnose.logs import case_from_text
+from commcheck.diagnose.match import FLAGGED, judge
+
+SAID = (
+    (
+        "launcher-failure",
+        "torchrun: error: the following arguments are required: training_script, training_script_args",
+    ),
+    ("launcher-failure", "torchrun: error: ambiguous option: --start could match --start-method, --start_method"),
+    ("launcher-failure", "accelerate <command> [<args>] launch: error: ambiguous option: --f could match --fp16"),
+    ("launcher-failure", "Accelerate CLI tool: error: unrecognized arguments: --deepspeed_multinode_launcher"),
+    ("launcher-failure", "run.py: error: argument --nproc_per_node: invalid int value: 'x'"),
+    ("launcher-failure", "10.9.0.2: launch.py: error: the following arguments are required: training_script"),
+    ("env-malformed", "torchrun: error: argument --master-port/--master_port: invalid int value: ''"),
+    ("launcher-mismatch", "launch.py: error: unrecognized arguments: --local-rank=0"),
+    ("script-error", "10.9.0.2: train.py: error: the following arguments are required: --data"),
+    ("version-mismatch", "TypeError: __init__() got an unexpected keyword argument 'tpu_use_cluster'"),
+    (
+        "version-mismatch",
+        "ValueError: The config file at a.yaml had unknown keys (['debug']), please try upgrading your `accelerate` version",
+    ),
+    ("device-missing", "OSError: libnvidia-ml.so.1: cannot open shared object file: No such file or directory"),
+    ("device-missing", "AssertionError: libcuda.so cannot found!"),
+    ("library-missing", "ImportError: libcudart.so.11.0: cannot open shared object file: No such file or directory"),
+    (
+        "collective-shape-mismatch",
+        "trainer-a:1:2 [0] external/nccl_archive/src/transport/net_socket.cc:200 NCCL WARN NET/Socket : message truncated : receiving 65536 bytes instead of 4096",
+    ),
+    ("world-size-mismatch", "RuntimeError: world_size (1) is not divisible by 2"),
+)
+
+
+@pytest.mark.parametrize(("cause", "text"), SAID, ids=lambda x: x[:60])
+def test_what_a_start_failed_with(cause: str, text: str) -> None:
+    found = judge(case_from_text([("job.log", text.encode())])).diagnoses
+    assert found[0].cause == cause
+    assert found[0].confidence >= FLAGGED
+
+
+def _causes(text: str) -> list[str]:
+    return [d.cause for d in judge(case_from_text([("job.log", text.encode())])).diagnoses]
+
+
+def test_a_wait_at_the_store_while_the_group_is_set_up_is_for_one_that_never_came() -> None:
+    frames = 'Traceback (most recent call last):\n  File "t/distributed_c10d.py", line 703, in {}\n    x\n'
+    timeout = "RuntimeError: Socket Timeout"
+    assert _causes(frames.format("_new_process_group_helper") + timeout)[0] == "rank-missing"
+    assert _causes(frames.format("barrier") + timeout)[0] == "rank-straggling"
+
+
+def test_what_an_engine_says_of_its_worker_stands_behind_the_workers_own_words() -> None:
+    engine = "[2026-01-30 18:11:34 TP10] Scheduler hit an exception: Traceback (most recent call last):"
+    worker = (
+        "[rank10]:[E130 18:11:34.707542570 ProcessGroupGloo.cpp:143] Gloo connectFullMesh failed with "
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:144] no error"
+    )
+    assert _causes(engine)[0] == "rank-exited"
+    assert "rank-exited" not in _causes(worker + "\n" + engine)
