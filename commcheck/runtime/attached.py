@@ -21,7 +21,7 @@ from commcheck.probe.facts import identity
 from commcheck.runtime.board import Member
 from commcheck.runtime.records import Message
 from commcheck.runtime.speaker import put
-from commcheck.runtime.spoken import AGAIN, Ear, Voice
+from commcheck.runtime.spoken import AGAIN, UNHEARD, Ear, Voice
 
 T = TypeVar("T")
 
@@ -68,10 +68,14 @@ class Attached:
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._listen, name="commcheck-listen", daemon=True).start()
-        self.publish(HERE, msgspec.json.encode(Here(version=__version__, member=self._me)))
-        said = self.wait(lambda: self.others(RUN, (DRIVER_RANK,)) or None, TAKEN_IN_DEADLINE)
-        if said is None:
-            raise LaunchError(f"the one that started this has said nothing for {TAKEN_IN_DEADLINE:g} s")
+        here = self._voice.say(HERE, msgspec.json.encode(Here(version=__version__, member=self._me)))
+        end, gap = time.monotonic() + TAKEN_IN_DEADLINE, UNHEARD
+        self._put(here)
+        while (said := self.wait(lambda: self.others(RUN, (DRIVER_RANK,)) or None, gap)) is None:
+            if time.monotonic() > end:
+                raise LaunchError(f"the one that started this has said nothing for {TAKEN_IN_DEADLINE:g} s")
+            gap *= 2
+            self._put(here)
         self.members = msgspec.json.decode(said[DRIVER_RANK], type=tuple[Member, ...])
         ranks = [m.rank for m in self.members if m.id == self._me.id]
         if not ranks:
@@ -119,7 +123,7 @@ class Attached:
             if time.monotonic() >= due:
                 due = time.monotonic() + AGAIN
                 for torn in self._ear.stuck():
-                    self._put(self._voice.ask(torn))
+                    self._put(self._voice.ask(torn.rank, torn.stream))
 
     def _take(self, message: Message) -> None:
         if message.rank != DRIVER:

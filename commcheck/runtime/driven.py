@@ -23,7 +23,7 @@ from commcheck.runtime.attached import DRIVER, DRIVER_RANK, HERE, RUN, Here
 from commcheck.runtime.board import Member
 from commcheck.runtime.records import Message
 from commcheck.runtime.seating import Arrival, seated
-from commcheck.runtime.spoken import AGAIN, Ear, Voice
+from commcheck.runtime.spoken import AGAIN, UNHEARD, Ear, Voice
 from commcheck.runtime.starting import ended, left, started
 
 T = TypeVar("T")
@@ -111,6 +111,7 @@ class Driven:
         self._arrivals: dict[str, Arrival] = {}
         self._ranks: dict[str, int] = {}
         self._said: dict[tuple[str, int], bytes] = {}
+        self._awaited: dict[tuple[str, int], tuple[float, float]] = {}
         self._heard = threading.Condition()
         self._unsaid: deque[_Pipe] = deque()
         self._closing = self._over = False
@@ -141,7 +142,11 @@ class Driven:
     def others(self, topic: str, ranks: Collection[int]) -> dict[int, bytes]:
         """As of a board; each is handed out once."""
         with self._heard:
-            return {rank: self._said.pop((topic, rank)) for rank in ranks if (topic, rank) in self._said}
+            found = {rank: self._said.pop((topic, rank)) for rank in ranks if (topic, rank) in self._said}
+            begin = time.monotonic()
+            for rank in set(ranks) - found.keys():
+                self._awaited.setdefault((topic, rank), (begin + UNHEARD, UNHEARD))
+            return found
 
     def lost(self, ranks: Collection[int]) -> dict[int, str]:
         """Those whose pipe has been closed, or who have not come."""
@@ -207,7 +212,9 @@ class Driven:
             if message.stream == HERE:
                 self._arrived(pipe, message)
             elif message.rank in self._ranks:
-                self._said[message.stream, self._ranks[message.rank]] = message.data
+                key = (message.stream, self._ranks[message.rank])
+                self._said[key] = message.data
+                self._awaited.pop(key, None)
             self._heard.notify_all()
 
     def _arrived(self, pipe: _Pipe, message: Message) -> None:
@@ -250,9 +257,22 @@ class Driven:
                     self._write(self._unsaid.popleft(), selector)
                 if time.monotonic() >= due:
                     due = time.monotonic() + AGAIN
-                    for pipe in self._pipes:
-                        for torn in pipe.ear.stuck():
-                            self._put([pipe], self._voice.ask(torn))
+                    self._ask_again()
+
+    def _ask_again(self) -> None:
+        """For what stands torn, and for what does not come: all of its lines may be torn."""
+        for pipe in self._pipes:
+            for torn in pipe.ear.stuck():
+                self._put([pipe], self._voice.ask(torn.rank, torn.stream))
+        now = time.monotonic()
+        with self._heard:
+            late = [(*key, gap) for key, (due, gap) in self._awaited.items() if due <= now]
+            ids = {m.rank: m.id for m in self.members}
+            for topic, rank, gap in late:
+                self._awaited[topic, rank] = (now + 2 * gap, 2 * gap)
+        for topic, rank, _ in late:
+            if rank in ids:
+                self._put([self._pipe(rank)], self._voice.ask(ids[rank], topic))
 
     def _read(self, pipe: _Pipe, selector: selectors.BaseSelector) -> None:
         """Take what has come, or that no more will."""

@@ -10,6 +10,9 @@ from commcheck.runtime.records import Collector, Message, Torn, encode
 KIND = "board"
 AGAIN = 1.0
 """Seconds that a message stands torn, with nothing more of it coming, before it is asked for again."""
+UNHEARD = 2.0
+"""Seconds after which what should have been heard is asked for, or said again: it may have come torn in all its lines. Then
+twice as many, and so on."""
 MOST_ASKED = 8
 """Times that one message is asked for: what is torn so often will be the next time."""
 _AGAIN = "again."
@@ -31,10 +34,10 @@ class Voice:
         lines = self._said[topic] = encode(message)
         return lines
 
-    def ask(self, torn: Torn) -> tuple[bytes, ...]:
-        """The lines that ask for it again."""
+    def ask(self, who: str, topic: str) -> tuple[bytes, ...]:
+        """The lines that ask for something again; nothing comes of it where it has not been said yet."""
         self._asked += 1
-        return self.say(f"{_AGAIN}{self._asked}", msgspec.json.encode((torn.rank, torn.stream)))
+        return self.say(f"{_AGAIN}{self._asked}", msgspec.json.encode((who, topic)))
 
     def again(self, message: Message) -> tuple[bytes, ...] | None:
         """What the message asks this end to repeat, nothing where it asks others; None for what is no such message."""

@@ -43,7 +43,7 @@ def test_what_comes_torn_is_asked_for_and_then_there(words, data):
     heard = [m for block in blocks for m in there.hear(block)]
     there.stuck()
     for torn in there.stuck():
-        for question in asked.hear(b"".join(asking.ask(torn))):
+        for question in asked.hear(b"".join(asking.ask(torn.rank, torn.stream))):
             heard += there.hear(b"".join(here.again(question)))
     assert sorted((m.stream, m.data) for m in heard) == sorted((t, words[t]) for t in begun)
     assert there.stuck() == ()
@@ -88,7 +88,7 @@ def test_only_the_one_that_is_meant_repeats_what_it_said():
     ear.hear(lines[0])
     ear.stuck()
     (torn,) = ear.stuck()
-    (question,) = Ear("run").hear(b"".join(driver.ask(torn)))
+    (question,) = Ear("run").hear(b"".join(driver.ask(torn.rank, torn.stream)))
     assert one.again(question) == lines
     assert other.again(question) == ()
     assert one.again(Message(kind="board", run="run", rank=DRIVER, stream="order-1", data=b"")) is None
