@@ -23,10 +23,12 @@ def command() -> tuple[str, ...]:
 def gpu_count(environ: Mapping[str, str]) -> int:
     """GPUs that a job here may use, without a driver call: device files, narrowed by CUDA_VISIBLE_DEVICES."""
     found = len(glob.glob("/dev/nvidia[0-9]*"))
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
+    listed = environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
         return found
-    return min(found, len([v for v in visible.split(",") if v.strip() not in ("", "-1", "NoDevFiles")]))
+    from commcheck.diagnose import visible
+
+    return min(found, len(visible.read(listed).devices))
 
 
 def assignment(option: str, text: str) -> tuple[str, str]:

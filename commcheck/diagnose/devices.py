@@ -1,12 +1,13 @@
 """Which GPU each rank of a world takes: its LOCAL_RANK, counted among the devices that CUDA_VISIBLE_DEVICES leaves. Pure.
 
-Source: CUDA programming guide, "CUDA Environment Variables". Only of ranks that commcheck started, or is one of: what a job's
+The list: `commcheck.diagnose.visible`. Only of ranks that commcheck started, or is one of: what a job's
 own program makes of LOCAL_RANK is not known."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from commcheck.diagnose import visible
 from commcheck.diagnose.view import evidence, started
 from commcheck.model.case import Case, Origin, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind
@@ -14,12 +15,14 @@ from commcheck.model.diagnosis import Evidence, EvidenceKind
 
 class Taken(NamedTuple):
     """What a rank asks for. `device`: as the driver knows it (a number or a UUID), or as it counts them where nothing is
-    hidden; "" where there is none of that number. `visible`: how many it can see; None: not known."""
+    hidden; "" where there is none of that number. `visible`: how many it can see, `gpus`: how many the host has; None: not
+    known."""
 
     rank: RankRecord
     ordinal: int
     device: str
     visible: int | None
+    gpus: int | None = None
 
     @property
     def shown(self) -> tuple[Evidence, ...]:
@@ -30,23 +33,13 @@ class Taken(NamedTuple):
             if name in self.rank.environment
         ]
         seen = "" if self.visible is None else f"; {self.visible} GPU{'s' if self.visible != 1 else ''} can be seen"
+        if more := visible.read(self.rank.environment.get(visible.NAME, "")).more:
+            seen += f", for of {more + 1} MIG instances CUDA 11 and 12 show a process the first"
         return (
             evidence(
                 EvidenceKind.FACT, f"{', '.join(settings) or 'LOCAL_RANK is not set'}{seen}", self.rank, "environment"
             ),
         )
-
-
-def visible(value: str) -> tuple[str, ...]:
-    """The devices that CUDA_VISIBLE_DEVICES leaves, in its order: those before the first that is none.
-
-    A name that stands there twice, or numbers beside UUIDs, are for CUDA to judge: they are left as they are."""
-    found = []
-    for entry in (part.strip() for part in value.split(",")):
-        if not (entry.isdecimal() or entry.startswith(("GPU-", "MIG-"))):
-            break
-        found.append(str(int(entry)) if entry.isdecimal() else entry)
-    return tuple(found)
 
 
 def taken(case: Case) -> tuple[Taken, ...]:
@@ -65,11 +58,11 @@ def _taken(case: Case, rank: RankRecord) -> Taken:
     there = len(facts.fabric.gpus) if facts is not None and facts.fabric is not None and facts.fabric.gpus else None
     listed = rank.environment.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
-        return Taken(rank, ordinal, str(ordinal) if there is None or ordinal < there else "", there)
-    left = visible(listed)
+        return Taken(rank, ordinal, str(ordinal) if there is None or ordinal < there else "", there, there)
+    left = visible.read(listed).devices
     if there is not None:
         left = left[: next((n for n, name in enumerate(left) if name.isdecimal() and int(name) >= there), len(left))]
-    return Taken(rank, ordinal, left[ordinal] if ordinal < len(left) else "", len(left))
+    return Taken(rank, ordinal, left[ordinal] if ordinal < len(left) else "", len(left), there)
 
 
 def as_one_host(rank: RankRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from commcheck.diagnose import visible
 from commcheck.diagnose.fabric import (
     DIRECT,
     Distance,
@@ -97,7 +98,12 @@ def _not_direct(fabric: Fabric, environment: Mapping[str, str], found: tuple[Por
 
 
 def between_gpus(fabric: Fabric, environment: Mapping[str, str]) -> Way | None:
-    """Between the GPUs of this host that are farthest apart; None for fewer than two. NVLink is not in the PCI tree."""
+    """Between the GPUs of this host that are farthest apart; None for fewer than two. NVLink is not in the PCI tree.
+
+    MIG instances reach each other neither over PCI nor over NVLink (MIG user guide, "Deployment Considerations")."""
+    seen = visible.read(environment.get(visible.NAME, "")).devices
+    if seen and visible.is_slice(seen[0]):
+        return _without_p2p("MIG instances of this host", environment, ("there is no P2P between MIG instances",))
     if len(fabric.gpus) < 2:
         return None
     far = max(distance(a, b) for i, a in enumerate(fabric.gpus) for b in fabric.gpus[i + 1 :])
@@ -109,13 +115,14 @@ def between_gpus(fabric: Fabric, environment: Mapping[str, str]) -> Way | None:
         why.append(f"P2P only over NVLink: by PCI the farthest GPUs are {far.name} apart, {allowed.name} is allowed")
     else:
         return Way(between="GPUs of this host", transport="P2P")
+    return _without_p2p("GPUs of this host", environment, tuple(why))
+
+
+def _without_p2p(between: str, environment: Mapping[str, str], why: tuple[str, ...]) -> Way:
     if not yes(environment.get("NCCL_SHM_DISABLE")):
-        return Way(between="GPUs of this host", transport="SHM", why_not=tuple(why))
-    return Way(
-        between="GPUs of this host",
-        transport="the network, as between hosts",
-        why_not=(*why, "NCCL_SHM_DISABLE turns SHM off"),
-    )
+        return Way(between=between, transport="SHM", why_not=why)
+    off = (*why, "NCCL_SHM_DISABLE turns SHM off")
+    return Way(between=between, transport="the network, as between hosts", why_not=off)
 
 
 def account(case: Case) -> tuple[str, ...]:

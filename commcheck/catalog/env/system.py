@@ -79,8 +79,9 @@ ROWS: tuple[EnvVar, ...] = (
     _BLAS.row("GOTO_NUM_THREADS", _INT, "", "Older name of OPENBLAS_NUM_THREADS.", low=0),
     _BLAS.row("NUMEXPR_NUM_THREADS", _INT, "", "Threads of numexpr.", low=1),
 
-    _CUDA.row("CUDA_VISIBLE_DEVICES", _TEXT, "", "Which GPUs the process sees and in which order: numbers or UUIDs, "
-              "separated by commas. Empty, -1 or an invalid entry hides all that follow."),
+    _CUDA.row("CUDA_VISIBLE_DEVICES", _TEXT, "", "Which GPUs the process sees and in which order: numbers, or names of GPUs "
+              "or of one MIG instance (nvidia-smi -L), separated by commas. Empty, -1 or an invalid entry hides all that follow; one "
+              "that stands there twice hides all."),
     _CUDA.row("CUDA_DEVICE_ORDER", _ENUM, "FASTEST_FIRST", "How GPUs are numbered.",
               choices=("FASTEST_FIRST", "PCI_BUS_ID")),
     _CUDA.row("CUDA_LAUNCH_BLOCKING", _INT, "0", "1: kernels run one after the other, so that an error shows where it "

@@ -6,7 +6,7 @@ For MASTER_PORT, RANK and WORLD_SIZE: `ValueError: invalid literal for int() wit
 the variable. For variables of torch's C++ side: `RuntimeError: Invalid value for environment variable: NAME`, or
 `ValueError: The value of TORCH_DISTRIBUTED_DEBUG must be OFF, INFO, or DETAIL.` For GLOO_DEVICE_TRANSPORT:
 `makeDeviceForHostname(): unsupported gloo device`. For GLOO_SOCKET_IFNAME with NCCL's = or ^ before the name:
-`Unable to find address for: =eth0`. With TORCH_FR_BUFFER_SIZE: nothing at all; init_process_group never returns (seen
+`Unable to find address for: =eth0`. With CUDA_VISIBLE_DEVICES: fewer GPUs than meant, or none, and `invalid device ordinal`. With TORCH_FR_BUFFER_SIZE: nothing at all; init_process_group never returns (seen
 with torch 2.13 and gloo). NCCL says nothing either: a number that it cannot read counts as 0.
 
 **Why it happens**
@@ -24,6 +24,7 @@ Set the value to what the message says is expected, or unset the variable to hav
 """
 
 from commcheck.catalog.env import EnvVar, Kind, lookup
+from commcheck.diagnose import visible
 from commcheck.diagnose.rules.environment.settings import (
     CERTAIN,
     DEFAULT_PORT,
@@ -63,6 +64,8 @@ def expectation(row: EnvVar, value: str) -> str:
     Ports and ranks that are numbers but out of range are the business of other causes."""
     if row.kind is Kind.INTERFACES:
         return _interfaces(row, value)
+    if row.name == visible.NAME:
+        return visible.expectation(value)
     if not value:
         return _empty(row)
     if row.name in _PYTHON_INTEGERS:
@@ -154,6 +157,7 @@ def _no_host(value: str) -> bool:
 def match(case: Case) -> Match | None:
     """Every known variable whose value its reader refuses, ignores or takes for something else."""
     backend = case.world.backend if case.world is not None else ""
+    gpus = any(host.fabric is not None and host.fabric.gpus for host in case.hosts)
     findings = []
     for who in seen(case):
         for name in sorted(who.environment):
@@ -161,7 +165,7 @@ def match(case: Case) -> Match | None:
             expected = expectation(row, value) if row is not None and value is not None else ""
             if row is None or value is None or not expected:
                 continue
-            confidence = _confidence(row, who, backend)
+            confidence = _confidence(row, value, who, backend, gpus=gpus)
             title = f"{name}={_short(value)}{HERE} is not {expected}"
             evidence = (fact(name, value, who, f"expected {expected}"), *errors(who))
             symptom = Symptom.SETUP_HANG_TIMEOUT if name in _HANGS else Symptom.SETUP_FAILURE
@@ -169,9 +173,13 @@ def match(case: Case) -> Match | None:
     return match_of(findings)
 
 
-def _confidence(row: EnvVar, who: Seen, backend: str) -> float:
+def _confidence(row: EnvVar, value: str, who: Seen, backend: str, *, gpus: bool) -> float:
     if who.finished:
         return WORKS_ANYWAY
+    if row.name == visible.NAME and backend and "nccl" not in backend:
+        return WORKS_ANYWAY
+    if row.name == visible.NAME and (backend or gpus) and visible.blinds(value):
+        return OTHER_BACKEND
     if not row.strict and row.name not in REQUIRED:
         return DOUBTFUL
     if row.name in REQUIRED and who.met_store:
