@@ -91,6 +91,13 @@ def blocked(case: Case, *outcomes: Outcome) -> Blocked:
     )
 
 
+def unanswerable(case: Case, directions: tuple[Direction, ...]) -> tuple[Direction, ...]:
+    """Those of silent `directions` whose other end has no way back: its answers are not sent, whatever it lets in."""
+    probes = data_probes(case)
+    back = {(a, b): probes[b, a] for a, b in directions if (b, a) in probes}
+    return tuple(d for d, p in back.items() if p.outcome is Outcome.UNREACHABLE or p.router)
+
+
 def culprits(directions: tuple[Direction, ...]) -> tuple[int, ...]:
     """The fewest ranks that are in every failed direction: one, if one host explains all and the rest does not fail
     among itself; else all that are concerned. Two hosts alone cannot be told apart, and both are named."""

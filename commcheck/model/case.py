@@ -229,7 +229,8 @@ class Probe(Value, frozen=True):
 
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
     small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured).
-    `unanswered`: the kernel asks the network for the target's hardware address (ARP), and nobody answers."""
+    `unanswered`: the kernel asks the network for the hardware address (ARP) of the target, or of the `router` that its
+    route leads to, and nobody answers."""
 
     kind: str
     target: str
@@ -245,6 +246,7 @@ class Probe(Value, frozen=True):
     lost: int = 0
     rate: float = 0.0
     unanswered: bool = False
+    router: str = ""
 
     @property
     def ends(self) -> bool:

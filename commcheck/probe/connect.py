@@ -12,6 +12,8 @@ import msgspec
 
 from commcheck.model.case import Outcome, Probe
 from commcheck.probe.attempts import connected
+from commcheck.probe.neighbours import router, sent_back
+from commcheck.probe.neighbours import unanswered as unanswered
 from commcheck.probe.tcpinfo import Counted, counted
 
 CONNECT_DEADLINE = 1.3
@@ -261,29 +263,31 @@ def _attempt(
     except TimeoutError:
         detail = f"no answer within {deadline:g} s"
         probe = _probe(kind, address, port, Outcome.TIMED_OUT, begin, peer_rank, number=errno.ETIMEDOUT, detail=detail)
-        return msgspec.structs.replace(probe, unanswered=unanswered(str(target[0]))), None
+        return _asked(probe, str(target[0])), None
     except OSError as e:
-        number = e.errno or 0
+        number, detail = e.errno or 0, e.strerror or str(e)
         outcome = Outcome.OTHER
         if number == errno.ECONNREFUSED:
             outcome = Outcome.REFUSED
+        elif sent_back(family, target, number):
+            outcome, detail = (
+                Outcome.REFUSED,
+                f"{detail}, says the host itself by ICMP, as a firewall that rejects does",
+            )
         elif number in UNREACHABLE:
             outcome = Outcome.UNREACHABLE
-        probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=e.strerror or str(e))
-        return msgspec.structs.replace(probe, unanswered=unanswered(str(target[0]))), None
+        probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=detail)
+        return _asked(probe, str(target[0])), None
     connection.settimeout(deadline)
     via = str(connection.getsockname()[0])
     return _probe(kind, address, port, Outcome.OK, begin, peer_rank, via=via), connection
 
 
-def unanswered(address: str) -> bool:
-    """The kernel's table of neighbours has this IPv4 address, without a hardware address: ARP is not answered."""
-    try:
-        with open("/proc/thread-self/net/arp", encoding="ascii") as table:  # of the network that this thread is in
-            rows = [line.split() for line in table]
-    except OSError:
-        return False
-    return any(row[0] == address and len(row) > 2 and row[2] == "0x0" for row in rows)
+def _asked(probe: Probe, address: str) -> Probe:
+    """With what the kernel knows of the first hop towards an address that was not reached."""
+    if not unanswered(address):
+        return probe
+    return msgspec.structs.replace(probe, unanswered=True, router=router(address))
 
 
 def _probe(

@@ -377,7 +377,10 @@ CASES = {
             address="{h0}", port=FREE, to="{h2.eth1}", to_port=PORT, **ON_1,
         )
     ],
-    "reject": [case(several(connect(1, 0), connect(1, 0, ALONE)), ("refused", "ok"), ("ok", "ok"), ports=str(PORT), **ON_0)],
+    "reject": [
+        case(several(connect(1, 0), connect(1, 0, ALONE)), ("refused", "ok"), ("ok", "ok"), ports=str(PORT), **ON_0),
+        case(connect(1, 0), "No route to host", ports=str(PORT), icmp=True, **ON_0),
+    ],
     "reorder": [case(order(0, 1), "out of order", "in order", percent=20, **ON_1)],
     "resolves-to": [case(resolved(1, "h0"), "10.78.0.12", "10.77.0.10", name="h0", address="{h2.eth1}", **ON_1)],
     "reverse-path-filter": [case(connect(1, 0), LOST, peer=1, **ON_0)],

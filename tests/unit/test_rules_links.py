@@ -480,3 +480,39 @@ def test_one_way_failures_of_the_same_kind_show_which_end_it_is():
     found = data_ports_dropped.match(world(*ranks))
     assert found is not None
     assert found.ranks == (1,)
+
+
+# --- ways out and ways back -----------------------------------------------------------------------------------------
+
+
+def test_who_lets_nothing_out_is_told_from_those_who_let_each_other_in():
+    found = one_way_blocked.match(world(*full({(1, 0): SILENT, (1, 2): SILENT}, last=Phase.GROUP)))
+    assert found.ranks == (1,)
+    assert "from rank 1" in found.title
+    closed = one_way_blocked.match(world(*full({(0, 1): SILENT, (2, 1): SILENT}, last=Phase.GROUP)))
+    assert closed.ranks == (1,)
+    assert "to rank 1" in closed.title
+    pair = one_way_blocked.match(world(*full({(1, 0): SILENT}, size=2, last=Phase.GROUP)))
+    assert pair.ranks == (0,)
+
+
+def test_silence_of_one_that_has_no_way_back_is_no_firewall():
+    lost = {(1, 2): SILENT, (2, 1): Outcome.UNREACHABLE}
+    judged = match.judge(world(*full(lost, last=Phase.GROUP)))
+    assert [(d.cause, d.ranks) for d in judged.diagnoses if d.role is Role.ROOT] == [("route-missing", (2,))]
+
+
+def test_a_router_that_is_not_there_is_a_wrong_route_and_no_silent_host():
+    waiting = asking(1, unanswered=True)
+    probe = replace(waiting.probes[0], router="10.77.0.99")
+    judged = match.judge(
+        world(rank(0, last=Phase.STORE, published=()), replace(waiting, probes=(probe,)), size_of_two())
+    )
+    lead = judged.diagnoses[0]
+    assert (lead.cause, lead.ranks) == ("route-missing", (1,))
+    assert "10.77.0.99" in lead.title
+
+
+def size_of_two():
+    """A third rank, which has come to the store."""
+    return rank(2, last=Phase.PROBE, published=())

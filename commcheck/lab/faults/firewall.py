@@ -8,7 +8,7 @@ from commcheck.lab.host import Space
 
 _TABLES = count(1)
 SYN = "tcp flags & (fin | syn | rst | ack) == syn"
-ACTIONS = {"drop": "drop", "reject": "reject with tcp reset"}
+ACTIONS = {"drop": "drop", "reject": "reject with tcp reset", "prohibit": "reject with icmpx type admin-prohibited"}
 
 
 @contextmanager
@@ -83,7 +83,8 @@ def barrier(
     loopback: bool = False,
     new: bool = True,
 ) -> Iterator[None]:
-    """TCP packets to `space` meet `action` ("drop": silence, "reject": a reset); which ones: see `matching`."""
+    """TCP packets to `space` meet `action` ("drop": silence, "reject": a reset, "prohibit": an ICMP
+    message); which ones: see `matching`."""
     which = matching(ports=ports, sources=sources, loopback=loopback, new=new)
     with chain(space, [f"{line} counter {ACTIONS[action]}" for line in which]):
         yield

@@ -12,7 +12,7 @@ timeout later and without an address.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown
+from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown, unanswerable
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -22,7 +22,8 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 def match(case: Case) -> Match | None:
     """Own connections on ephemeral ports get no answer, in both directions of a pair."""
     found = blocked(case, Outcome.TIMED_OUT)
-    directions = found.both_ways
+    lost = unanswerable(case, found.both_ways)
+    directions = tuple(d for d in found.both_ways if d not in lost)
     if not directions:
         return None
     ranks = blamed(found, directions)

@@ -63,14 +63,14 @@ def match(case: Case) -> Match | None:
 
 
 def _silent(case: Case) -> dict[Direction, Probe]:
-    found = {d: p for d, p in data_probes(case).items() if p.unanswered}
+    found = {d: p for d, p in data_probes(case).items() if p.unanswered and not p.router}
     zero = rank_zero(case)
     facts = case.host(zero.host) if zero is not None else None
     own = {a.address for i in facts.interfaces for a in i.addresses} if facts is not None else set()
     for rank in started(case):
         probe = master_probe(rank)
         # An address that is not rank 0's at all has other causes, which say so.
-        if zero is not None and probe is not None and probe.unanswered and probe.target in own:
+        if zero is not None and probe is not None and probe.unanswered and not probe.router and probe.target in own:
             found[rank.name, zero.name] = probe
     return found
 

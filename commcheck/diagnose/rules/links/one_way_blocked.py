@@ -25,10 +25,16 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 def match(case: Case) -> Match | None:
     """A direction fails whose opposite works."""
     found = blocked(case, Outcome.TIMED_OUT, Outcome.REFUSED)
+    by_host = {r.name: r.host for r in case.ranks}
     directions = found.one_way
     if not directions or found.both_ways:
         return None
     targets = tuple(sorted({b for _, b in directions}))
+    sources = tuple(sorted({a for a, _ in directions}))
+    # Hosts that let each other in are hardly closed: where all failures begin at one host, it does not let out.
+    out = len(sources) == 1 and len({by_host.get(b) for b in targets}) > 1
+    ranks = sources if out else targets
+    where = f"from {ranks_text(ranks)} are blocked; to it they work"
     failed = world_failed(case)
     against = (
         ()
@@ -41,14 +47,14 @@ def match(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"Connections to {ranks_text(targets)} are blocked; from it they work",
+        title=f"Connections {where if out else f'to {ranks_text(ranks)} are blocked; from it they work'}",
         confidence=settled(case, 0.92),
-        ranks=targets,
-        hosts=hosts(case, targets),
+        ranks=ranks,
+        hosts=hosts(case, ranks),
         links=links(case, directions),
         evidence=shown(case, found, directions),
         against=against,
-        fixes=opened(case, targets),
+        fixes=opened(case, ranks),
     )
 
 

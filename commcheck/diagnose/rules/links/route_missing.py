@@ -1,4 +1,4 @@
-"""A host has no route to an address that it must reach.
+"""A host has no route to an address that it must reach, or one that leads to a router which is not there.
 
 **What you see.** `No route to host` or `Network is unreachable` in a warning, then the timeout of everything else.
 
@@ -23,12 +23,16 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 
 def match(case: Case) -> Match | None:
-    """Our own attempt, at the store's port or a peer's, met ENETUNREACH or EHOSTUNREACH."""
+    """Our own attempt, at the store's port or a peer's, met ENETUNREACH or EHOSTUNREACH, or its router answers no ARP."""
     return _store(case) or _data(case)
 
 
+def _unrouted(probe: Probe | None) -> bool:
+    return probe is not None and (probe.outcome is Outcome.UNREACHABLE or bool(probe.router))
+
+
 def _store(case: Case) -> Match | None:
-    lost = [r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.UNREACHABLE]
+    lost = [r for r in started(case) if _unrouted(master_probe(r))]
     if not lost:
         return None
     zero = rank_zero(case)
@@ -49,7 +53,7 @@ def _store(case: Case) -> Match | None:
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=sentence(names(lost), f"has no route to the store's host {probe.target}"),
+        title=_title(names(lost), f"the store's host {probe.target}", probe),
         confidence=0.93,
         ranks=names(lost),
         hosts=tuple(dict.fromkeys(r.host for r in lost)),
@@ -60,8 +64,8 @@ def _store(case: Case) -> Match | None:
 
 
 def _data(case: Case) -> Match | None:
-    found = blocked(case, Outcome.UNREACHABLE)
-    directions = tuple(found.failed)
+    found = blocked(case, Outcome.UNREACHABLE, Outcome.TIMED_OUT)
+    directions = tuple(d for d, p in found.failed.items() if _unrouted(p))
     if not directions:
         return None
     sources = tuple(sorted({a for a, _ in directions}))
@@ -70,7 +74,7 @@ def _data(case: Case) -> Match | None:
     lost = tuple(by_name[a] for a in sources if a in by_name)
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=sentence(sources, f"has no route to {found.failed[directions[0]].target}"),
+        title=_title(sources, found.failed[directions[0]].target, found.failed[directions[0]]),
         confidence=settled(case, 0.9),
         ranks=sources,
         hosts=hosts(case, sources),
@@ -78,6 +82,12 @@ def _data(case: Case) -> Match | None:
         evidence=tuple(seen),
         fixes=(*mended(case, lost), _route(found.failed[directions[0]].target, sources)),
     )
+
+
+def _title(ranks: tuple[int, ...], target: str, probe: Probe) -> str:
+    if probe.router:
+        return sentence(ranks, f"reaches {target} through router {probe.router}, which is not there")
+    return sentence(ranks, f"has no route to {target}")
 
 
 def _why(case: Case, rank: RankRecord, probe: Probe | None) -> list[Evidence]:
@@ -91,9 +101,14 @@ def _why(case: Case, rank: RankRecord, probe: Probe | None) -> list[Evidence]:
             "own connection",
         )
     ]
+    if probe.router:
+        text = f"the route leads to {probe.router}, which does not answer ARP"
+        seen.append(evidence(EvidenceKind.PROBE, text, rank, "/proc/net/route, /proc/net/arp"))
     facts = case.host(rank.host)
     target = parse(probe.target)
-    if facts is not None and facts.interfaces and target is not None:  # without interfaces, no facts could be read
+    if (
+        not probe.router and facts is not None and facts.interfaces and target is not None
+    ):  # without interfaces, no facts could be read
         text = "; ".join(f"{r.destination} over {r.interface}" for r in facts.routes[:6]) or "no route at all"
         seen.append(evidence(EvidenceKind.FACT, f"routes: {text}", rank, "routes"))
         if target.is_private:

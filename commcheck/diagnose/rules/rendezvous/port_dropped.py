@@ -65,12 +65,12 @@ def match(case: Case) -> Match | None:
 
 
 def guarded(case: Case, blocked: list[RankRecord]) -> tuple[int, ...]:
-    """Whose firewall it is: rank 0's host, when nobody from another host comes through (what lets in is set at the
-    host that is entered); else the hosts that cannot, while others can."""
+    """Whose firewall it is: rank 0's host, when nobody from another host comes through, or fewer hosts do than do not
+    (what lets in is set at the host that is entered); else the hosts that cannot, while others can."""
     zero = rank_zero(case)
     host = zero.host if zero is not None else ""
-    through = [r for r in started(case) if r.rank != 0 and r.host != host and reached(r, Phase.STORE)]
-    return names(blocked) if through else (0,)
+    through = {r.host for r in started(case) if r.rank != 0 and r.host != host and reached(r, Phase.STORE)}
+    return names(blocked) if len(through) >= len({r.host for r in blocked}) else (0,)
 
 
 def _waiting(rank: RankRecord) -> list[Evidence]:

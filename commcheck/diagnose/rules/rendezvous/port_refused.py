@@ -31,8 +31,11 @@ def match(case: Case) -> Match | None:
     probe = master_probe(blocked[0])
     assert probe is not None
     seen = [
-        evidence(EvidenceKind.PROBE, f"{probe.target} port {probe.port}: connection refused", r, "own connection")
+        evidence(
+            EvidenceKind.PROBE, f"{p.target} port {p.port}: {p.detail or 'Connection refused'}", r, "own connection"
+        )
         for r in blocked[:6]
+        if (p := master_probe(r)) is not None
     ]
     if zero is not None:
         text = f"rank 0 listens on port {probe.port}: the refusal does not come from it"
