@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from commcheck.cluster import wire
 from commcheck.cluster.values import PortTry, Reached, Target
 from commcheck.model.cluster import Reach
-from commcheck.probe.connect import CONNECT_DEADLINE, UNREACHABLE, unacknowledged, unanswered
+from commcheck.probe.connect import CONNECT_DEADLINE, UNREACHABLE, unacknowledged
 from commcheck.probe.names import look_up
+from commcheck.probe.neighbours import unanswered
 
 AT_ONCE = 8
 """Targets in the works at a time, with about ten connections each."""
