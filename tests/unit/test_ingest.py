@@ -111,6 +111,10 @@ def test_advice_is_no_evidence() -> None:
     assert advice.is_advice(text, 5, 20)
     fact = "Default process group has not been initialized, please make sure to call init_process_group."
     assert not advice.is_advice(fact, 0, 45)
+    harmless = (
+        "Setup Custom allreduce failed with CUDART error. To silence this warning, specify --disable-custom-all-reduce."
+    )
+    assert advice.is_advice(harmless, 0, 45)
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=400)), max_size=3))

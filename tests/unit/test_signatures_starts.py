@@ -30,6 +30,12 @@ SAID = (
         "collective-shape-mismatch",
         "trainer-a:1:2 [0] external/nccl_archive/src/transport/net_socket.cc:200 NCCL WARN NET/Socket : message truncated : receiving 65536 bytes instead of 4096",
     ),
+    (
+        "build-failure",
+        "a/nccl_operations.cc:90:3: error: \u2018ncclCommGetAsyncError\u2019 was not declared in this scope",
+    ),
+    ("build-failure", "error: 'ncclCommGetAsyncError' was not declared in this scope"),
+    ("build-failure", 'nccl.cu(90): error: identifier "ncclAlltoAll" is undefined'),
     ("world-size-mismatch", "RuntimeError: world_size (1) is not divisible by 2"),
 )
 
@@ -39,6 +45,29 @@ def test_what_a_start_failed_with(cause: str, text: str) -> None:
     found = judge(case_from_text([("job.log", text.encode())])).diagnoses
     assert found[0].cause == cause
     assert found[0].confidence >= FLAGGED
+
+
+HARMLESS = (
+    "W tensorflow/core/common_runtime/bfc_allocator.cc:239] Allocator (GPU_0_bfc) ran out of memory trying to allocate 3.46GiB with freed_by_count=0. The caller indicates that this is not a failure, but may mean that there could be performance gains if more memory were available.",
+    "I tensorflow/stream_executor/cuda/cuda_driver.cc:763] failed to allocate 343.34M (360015104 bytes) from device: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+    "WARNING 07-22 03:07:03 custom_all_reduce.py:134] Custom allreduce is disabled because it's not supported on more than two PCIe-only GPUs. To silence this warning, specify disable_custom_all_reduce=True explicitly.",
+    "[2026-11-01 16:50:36 TP1] Setup Custom allreduce failed with CUDART error: peer access is not supported between these two devices. To silence this warning, specify --disable-custom-all-reduce explicitly.",
+)
+
+
+@pytest.mark.parametrize("text", HARMLESS, ids=lambda x: x[:40])
+def test_what_calls_itself_no_failure_is_none(text: str) -> None:
+    assert not judge(case_from_text([("job.log", text.encode())])).diagnoses
+
+
+def test_what_cannot_be_pickled_for_a_new_process_is_no_checkpoint() -> None:
+    raised = "TypeError: can't pickle module objects"
+    assert (
+        judge(case_from_text([("a", raised.encode())])).diagnoses[0].symptom.value == "train-checkpoint-unfunctioning"
+    )
+    frame = "    ForkingPickler(file, protocol).dump(obj)\n"
+    starting = judge(case_from_text([("a", (frame + raised).encode())])).diagnoses[0]
+    assert (starting.cause, starting.symptom.value) == ("fork-or-pickle", "prep-data-loading-failure")
 
 
 def _causes(text: str) -> list[str]:

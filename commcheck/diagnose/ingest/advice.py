@@ -1,6 +1,6 @@
 """Sentences that libraries print as guesses or recommendations: they are not evidence of anything.
 
-A watchdog that says "this may indicate a network problem" has not seen one. A signature that matches only inside
+A line that says of itself that it is no failure is one as a whole. A watchdog that says "this may indicate a network problem" has not seen one. A signature that matches only inside
 such a sentence does not count.
 """
 
@@ -29,6 +29,12 @@ _HINTS = (
     "can ", "could ", "may ", "might ", "possib", "potential", "likely", "this ", "typical", "usual", "often", "probabl",
     "consider", "try ", "you ", "please ", "also ", "hint", "tip", "note", "suggest", "make sure",
 )  # fmt: skip
+# Whole lines that say of themselves that nothing has failed (tensorflow: bfc_allocator.cc; vllm, sglang: custom_all_reduce.py).
+_NO_FAILURE = (
+    "the caller indicates that this is not a failure", "to silence this warning", "can be safely ignored",
+    "you can safely ignore", "can safely be ignored",
+)  # fmt: skip
+_ONE_MESSAGE = 1000  # characters; a longer line may hold several messages
 _CLAUSE_BEGIN = Lazy(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")
 _SENTENCE_END = Lazy(r"[.!?;:](?=\s|$)|(?<=[a-z0-9])\.(?=[A-Z])")
 
@@ -45,6 +51,8 @@ def spans(text: str) -> tuple[tuple[int, int], ...]:
             break
     else:
         return ()
+    if len(text) <= _ONE_MESSAGE and any(phrase in small for phrase in _NO_FAILURE):
+        return ((0, len(text)),)
     found: list[tuple[int, int]] = []
     for hedge in _HEDGES.re.finditer(text):
         begin = 0

@@ -205,8 +205,8 @@ SIGNATURES = table(
     ),
     Wording(
         {"rank-exited": 0.35, "rank-crashed": 0.3},
-        r"BrokenPipeError|EOFError: Ran out of input",
-        "brokenpipeerror | eoferror: ran out",
+        r"BrokenPipeError",
+        "brokenpipeerror",
         "Python: the process at the other end of a pipe has gone",
         "BrokenPipeError: [Errno 32] Broken pipe",
         "Error: pipe not found",

@@ -109,7 +109,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"memory-exhausted": 0.92},
-        r"cuda runtime error \(2\)|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
+        r"cuda runtime error \(2\)|^(?!.{0,60}\bI (?:tensorflow|external)/).*CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
         "cuda runtime error (2) | cuda_error_out_of_memory | cudaerrormemoryallocation",
         "pytorch until 1.4; the CUDA driver's names",
         "RuntimeError: cuda runtime error (2) : out of memory at /src/THCStorage.cu:58",
