@@ -57,7 +57,8 @@ HARMLESS = (
 
 @pytest.mark.parametrize("text", HARMLESS, ids=lambda x: x[:40])
 def test_what_calls_itself_no_failure_is_none(text: str) -> None:
-    assert not judge(case_from_text([("job.log", text.encode())])).diagnoses
+    found = judge(case_from_text([("job.log", text.encode())])).diagnoses
+    assert not [d for d in found if d.confidence >= FLAGGED]
 
 
 def test_what_cannot_be_pickled_for_a_new_process_is_no_checkpoint() -> None:

@@ -108,6 +108,15 @@ SIGNATURES = table(
         symptoms=(Symptom.BUILD_IMPORT_ERROR, Symptom.TRAIN_ATTRIBUTE_NOT_FOUND, Symptom.SETUP_FAILURE),
     ),
     Wording(
+        {"memory-exhausted": 0.48},
+        r"\bI (?:tensorflow|external)/.*failed to allocate .*CUDA_ERROR_OUT_OF_MEMORY",
+        "cuda_error_out_of_memory",
+        "tensorflow: stream_executor/cuda/cuda_driver.cc since 2.0 (its allocator then tries less, and says so itself where that fails)",
+        "I tensorflow/stream_executor/cuda/cuda_driver.cc:763] failed to allocate 343.34M (360015104 bytes) from device: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        "E tensorflow/stream_executor/cuda/cuda_driver.cc:828] failed to allocate 2.96G from device: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        symptoms=(Symptom.TRAIN_OUT_OF_MEMORY,),
+    ),
+    Wording(
         {"memory-exhausted": 0.92},
         r"cuda runtime error \(2\)|^(?!.{0,60}\bI (?:tensorflow|external)/).*CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation",
         "cuda runtime error (2) | cuda_error_out_of_memory | cudaerrormemoryallocation",
