@@ -147,7 +147,10 @@ def _joined(args: argparse.Namespace, options: Options, progress: Progress) -> i
     rank, size = environ.get("RANK", ""), environ.get("WORLD_SIZE", "")
     if not rank and not size:
         raise UsageError(
-            "no launcher's variables are set here: give --hosts A,B,... --through 'ssh {host}', or start it once per host "
+            "no launcher's variables are set here: start it once per host (srun, mpirun, RANK and WORLD_SIZE); in a Slurm "
+            "allocation leave out --report-dir, and it does so itself"
+            if args.report_dir is not None
+            else "no launcher's variables are set here: give --hosts A,B,... --through 'ssh {host}', or start it once per host "
             "(srun, mpirun, RANK and WORLD_SIZE), or give --lab FILE; --hosts alone says what to start"
         )
     if not rank.isdigit() or not size.isdigit() or int(rank) >= int(size):

@@ -68,7 +68,7 @@ class _Pipe:
         self.ear = Ear(run)
         self.unsaid: deque[bytes] = deque()
         self.open = True
-        self.refused = ""
+        self.refused = self._how = ""
 
     def why(self) -> str:
         """Why nothing comes through it any more; "" where something may."""
@@ -77,11 +77,14 @@ class _Pipe:
         return ": ".join((self.how(), *self.ear.words[-1:]))
 
     def how(self) -> str:
-        """How its command has ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(EXIT_SECONDS)
-        code = self.process.returncode
-        return f"{self.words[0]} {'has closed its output' if code is None else f'has ended with exit code {code}'}"
+        """How its command has ended; it is waited for once."""
+        if not self._how:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(EXIT_SECONDS)
+            code = self.process.returncode
+            what = "has closed its output" if code is None else f"has ended with exit code {code}"
+            self._how = f"{self.words[0]} {what}"
+        return self._how
 
 
 class Driven:
@@ -109,6 +112,7 @@ class Driven:
         self._pipes: list[_Pipe] = []
         self._of: dict[int | None, _Pipe] = {}
         self._arrivals: dict[str, Arrival] = {}
+        self._refused: set[str] = set()
         self._ranks: dict[str, int] = {}
         self._said: dict[tuple[str, int], bytes] = {}
         self._awaited: dict[tuple[str, int], tuple[float, float]] = {}
@@ -158,7 +162,8 @@ class Driven:
     def check(self) -> None:
         """Raises LauncherEndedError where nobody can be heard any more."""
         if all(not pipe.open for pipe in self._pipes):
-            raise LauncherEndedError(self._pipes[0].how(), self._pipes[0].ear.words)
+            first = self._pipes[0]
+            raise LauncherEndedError(first.refused or first.how(), first.ear.words)
 
     def wait(self, look: Callable[[], T | None], seconds: float) -> T | None:
         """As of a board."""
@@ -183,7 +188,7 @@ class Driven:
             self._say(f"heard of {len(self._arrivals)} of {len(self.hosts)} hosts")
             came = {one.pipe for one in self._arrivals.values()}
             never = [rank for rank in expected if rank not in came and not self._pipe(rank).open]
-            return True if len(self._arrivals) + len(never) >= len(expected) else None
+            return True if len(self._arrivals) + len(self._refused) + len(never) >= len(expected) else None
 
         self.wait(all_here, self._deadline)
         self.check()
@@ -225,7 +230,10 @@ class Driven:
         if here is None or here.version != __version__:
             what = f"commcheck {here.version}" if here is not None else "a commcheck of another release"
             pipe.refused = f"{what} runs there, and {__version__} here: use the same"
-            pipe.open = pipe.rank is None
+            if pipe.rank is None:
+                self._refused.add(message.rank)
+            else:
+                pipe.open = False
         else:
             self._arrivals[here.member.id] = Arrival(member=here.member, pipe=pipe.rank)
 

@@ -1,9 +1,11 @@
 """`commcheck cluster` as a command that has not begun: what it refuses, and what it says to start."""
 
 import shlex
+import sys
 
 import pytest
 
+from commcheck import __version__
 from commcheck.cli import cluster, cluster_through
 from commcheck.cli.main import main
 from commcheck.cluster import exclude, rendering
@@ -30,6 +32,7 @@ def no_launcher(monkeypatch):
     ("arguments", "environment", "said"),
     [
         ((), {}, "no launcher's variables are set here"),
+        (("--report-dir", "x"), {}, "in a Slurm allocation leave out --report-dir"),
         ((), {"RANK": "0", "WORLD_SIZE": "2"}, "give --report-dir DIR"),
         (("--report-dir", "x"), {"RANK": "2", "WORLD_SIZE": "2"}, "name no rank of a world"),
         (("--bandwidth-seconds", "0"), {}, "--bandwidth-seconds 0: must be more than 0"),
@@ -116,3 +119,17 @@ def test_hosts_that_cannot_be_reached_are_no_verdict(capsys):
     assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", through]) == 3
     said = capsys.readouterr().err
     assert "error: sh has ended with exit code 255: ssh: connect to host a port 22" in said
+
+
+def test_two_processes_on_one_host_are_no_cluster(capsys):
+    """They come, and are the same host by whatever name."""
+    assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", "sh -c 'exec \"$@\"' {host}"]) == 2
+    assert "a, b are one host: start one process per host" in capsys.readouterr().err
+
+
+def test_another_release_is_not_talked_to(capsys):
+    other = "import commcheck; commcheck.__version__ = '0.0.1'; from commcheck.cli.main import main; main()"
+    program = shlex.join((sys.executable, "-c", other))
+    through = "sh -c 'exec \"$@\"' {host}"
+    assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", through, "--program", program]) == 3
+    assert f"commcheck 0.0.1 runs there, and {__version__} here: use the same" in capsys.readouterr().err
