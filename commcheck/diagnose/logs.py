@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, doing, index, raising, scan, showing
+from commcheck.diagnose import crosscheck, doing, index, raising, retracted, scan, showing
 from commcheck.diagnose.finding import Finding
 from commcheck.diagnose.ingest import ras_text
 from commcheck.diagnose.ingest.identities import Identities
@@ -141,7 +141,7 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
     lines = (*case.lines, *(line for rank in case.ranks for line in rank.output))
     if not lines:
         return ()
-    hits = _primary(scan.scan(lines))
+    hits = _primary(retracted.without(scan.scan(lines), lines))
     stage = scan.stage_of(lines)
     by_cause: dict[str, list[scan.Hit]] = {}
     for hit in hits:
@@ -192,12 +192,12 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
     """The hits without those that another hit explains.
 
     An exception that another wording of some cause describes is no fault of the script; an abort after the watchdog's
-    verdict is the watchdog's own doing; a launcher's summary adds nothing to what a rank has said itself."""
+    verdict, or over NCCL's error, is their own doing; a launcher's summary adds nothing to what a rank has said itself."""
     described: dict[tuple[str, int], set[str]] = {}
     for hit in hits:
         if hit.cause != _SCRIPT:
             described.setdefault((hit.line.source, hit.line.number), set()).add(hit.signature.pattern)
-    watchdog = any(h.signature.literal == _WATCHDOG for h in hits)
+    watchdog = any(h.signature.literal == _WATCHDOG or _thrown_by_nccl(h.line.text) for h in hits)
     told = any(not _summary(h) and scan.is_error(h.line.text) for h in hits)
     kept = []
     for hit in hits:
@@ -211,6 +211,11 @@ def _primary(hits: Sequence[scan.Hit]) -> list[scan.Hit]:
             continue
         kept.append(hit)
     return kept
+
+
+def _thrown_by_nccl(text: str) -> bool:
+    """What the C++ run time says of an exception over NCCL's error that nobody caught."""
+    return "what():" in text and "NCCL" in text
 
 
 def _summary(hit: scan.Hit) -> bool:

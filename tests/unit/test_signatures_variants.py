@@ -269,6 +269,41 @@ VARIANTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ("collective-missing-rank",),
         (
             "E rendezvous.cc:49] Termination timeout for `first call to collective 1` of 40 seconds exceeded. Exiting to ensure a consistent program state.",
+            # xla: collective_ops_utils.h, and rendezvous.cc by its releases
+            "E external/org_tensorflow/tensorflow/compiler/xla/service/collective_ops_utils.h:225] This thread has been waiting for 5000ms for and may be stuck: participant AllReduceParticipantData{replica_id=1, element_count=8, type=F32} waiting for all participants to arrive at rendezvous RendezvousKey{run_id=RunId: 7}",
+            "E rendezvous.cc:31] This thread has been waiting for `acquire clique for rank 0` for 10 seconds and may be stuck.",
+            "[id=3] This thread has been waiting for `first call to collective 1` for 20 seconds and may be stuck. Expected 8 threads to join the rendezvous, but not all of them arrived on time.",
+        ),
+    ),
+    (  # nccl: include/core.h until 2.4.1; aws-ofi-nccl, by its releases
+        ("data-ports-refused",),
+        ("trainer-a:41:77 [0] include/socket.h:361 NCCL WARN Call to connect timeout : Connection refused",),
+    ),
+    (
+        ("route-missing",),
+        (
+            "trainer-a:41:77 [0] NCCL INFO socketStartConnect: connect returned No route to host, retrying (33/34) after sleep for 3300 msec",
+        ),
+    ),
+    (
+        ("transport-unavailable",),
+        (
+            "trainer-a:41:77 [0] ofi_process_cq:1033 NCCL WARN NET/OFI Request 0x7f11 completed with error. RC: 21. Error: unknown error. Completed length: 0, Request: { dev: 0, size: 0, state: CREATED, direction: SEND }",
+            "trainer-a:41:77 [0] int process_err_completion(nccl_net_ofi_rdma_device_t*, fid_cq*):1724 NCCL WARN NET/OFI Request 0x7f11 completed with error. RC: 107. Error: 4107 (Unreachable remote). Completed length: 0, Request: { dev: 0 }",
+            "trainer-a:41:77 [0] rdma_process_error_entry:1463 NCCL WARN NET/OFI Remote write completed with error. RC: 5. Flags: 8192. Error: 14 (Unresponsive receiver). Completed length: 0",
+            "trainer-a:41:77 [0] log_cq_error:1060 NCCL WARN NET/OFI Request 0x7f11 (send) completed with error: err: 5, flags: 0, prov_errno: 14, strerror: Unresponsive receiver, len: 0",
+        ),
+    ),
+    (
+        ("data-ports-dropped",),
+        (
+            "trainer-a:41:77 [0] log_cq_error:1047 NCCL WARN NET/OFI Request 0x7f11 (send) completed with error: err: 113, flags: 0, prov_errno: 4126, strerror: Unreachable, len: 0",
+        ),
+    ),
+    (  # an abort over NCCL's error is not the cause
+        ("device-fault",),
+        (
+            "terminate called after throwing an instance of 'std::runtime_error'\n  what():  NCCL Error 1: unhandled cuda error",
         ),
     ),
 )
@@ -283,7 +318,12 @@ def test_a_variant_is_read_as_its_message(causes: tuple[str, ...], text: str) ->
     assert found[0].cause in causes
 
 
+UNSTUCK = (
+    "E rendezvous.cc:38] This thread has been waiting for `first call to collective 1` for 20 seconds and may be stuck. Expected 8 threads to join the rendezvous, but not all of them arrived on time.\n"
+    "E rendezvous.cc:46] Thread is unstuck! Warning above was a false-positive. Perhaps the timeout is too short."
+)
 HARMLESS = (
+    UNSTUCK,
     "src/van.cc:75: Bind to role=scheduler, id=1, ip=192.0.2.4, port=9091, is_recovery=0",
     "src/van.cc:206: the scheduler is connected to 1 workers and 1 servers",
     "amdgpu 0000:83:00.0: amdgpu: SMU is initialized successfully!",
@@ -298,6 +338,13 @@ HARMLESS = (
     "> initializing tensor model parallel with size 1",
     "the tensor model parallel group is initialized",
 )
+
+
+def test_what_is_stuck_again_is_not_taken_back() -> None:
+    warned, back = UNSTUCK.splitlines()
+    for text, found in ((f"{warned}\n{back}", False), (f"{warned}\n{back}\n{warned}", True)):
+        causes = [d.cause for d in judge(case_from_text([("job.log", text.encode())])).diagnoses]
+        assert ("collective-missing-rank" in causes) is found
 
 
 @pytest.mark.parametrize("text", HARMLESS)

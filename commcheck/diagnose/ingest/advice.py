@@ -10,7 +10,7 @@ from functools import lru_cache
 from commcheck.diagnose.lazy import Lazy
 
 _HEDGES = Lazy(
-    r"(?:can|could|may|might)(?: also)? (?:be|have been|indicate|happen|mean)\b"
+    r"(?:can|could|may|might)(?: also)? (?:be(?! stuck\b)|have been|indicate|happen|mean)\b"  # XLA's are stuck at that time
     r"|\b(?:possibly|potentially|likely|typically|usually|often|probably) (?:due to|because|caused|indicates?|reflects|a sign)"
     r"|\bthis (?:typically|usually|generally|often) (?:indicates?|means|reflects|happens)"
     r"|\b(?:may|might|could) be (?:due|because)"

@@ -167,11 +167,33 @@ SIGNATURES = table(
     ),
     Wording(
         {"collective-missing-rank": 0.6, "rank-straggling": 0.4, "collective-order-mismatch": 0.3},
-        r"Expected \d+ threads to join the rendezvous, but (?:only|not all)|Termination timeout for `.{1,2000}` of \d+ seconds exceeded",
+        r"Expected \d+ threads to join the rendezvous, but (?:only|not all)|Termination timeout for `.{1,2000}` of \d+ seconds exceeded(?!.* All \d+ threads joined)",
         "threads to join the rendezvous | termination timeout for `",
         "xla: xla/service/rendezvous.cc",
         "This thread has been waiting for `first call to collective` for 40 seconds and may be stuck. Expected 4 threads to join the rendezvous, but not all of them arrived on time.",
         "all threads joined the rendezvous",
+    ),
+    Wording(
+        {"collective-missing-rank": 0.45, "rank-straggling": 0.4, "collective-order-mismatch": 0.3},
+        r"This thread has been waiting for (?:\d+ms for and may be stuck: participant \w+ParticipantData\{"
+        r"|`.{1,2000}` for \d+ seconds and may be stuck\.(?! Expected| All)|`.{1,2000}` for \d+ seconds\s*$)",
+        "this thread has been waiting for",
+        "xla: xla/service/collective_ops_utils.h until 2024, rendezvous.cc until it counted the threads; tensorflow 2.2 to 2.16, jax "
+        "until 0.4.30 (it goes on waiting: a slow compilation shows so too)",
+        "collective_ops_utils.h:306] This thread has been waiting for 5000ms for and may be stuck: participant "
+        "AllReduceParticipantData{rank=27, element_count=1, type=PRED, rendezvous_key=RendezvousKey{run_id=RunId: 5299332}}",
+        "rendezvous.cc:40] Thread is unstuck! Warning above was a false-positive. Perhaps the timeout is too short.",
+        symptoms=(Symptom.PERF_HANG,),
+    ),
+    Wording(
+        {"rank-crashed": 0.36, "collective-missing-rank": 0.34, "device-fault": 0.3},
+        r"All \d+ threads joined the rendezvous, however the leader has not marked",
+        "threads joined the rendezvous, however the leader",
+        "xla: xla/service/rendezvous.cc (nobody is missing: what they are to do together does not come to an end)",
+        "[id=0] This thread has been waiting for `first call to collective operation 3` for 20 seconds and may be stuck. All 8 threads "
+        "joined the rendezvous, however the leader has not marked the rendezvous as completed.",
+        "all threads joined the rendezvous",
+        symptoms=(Symptom.PERF_HANG,),
     ),
     Wording(
         {"rank-exited": 0.4, "rank-crashed": 0.35},

@@ -150,7 +150,7 @@ RULE = Rule(
             weight=0.7,
         ),
         Signature(
-            pattern="NET/OFI .*(?:failed|error|Couldn't)",
+            pattern="NET/OFI (?!.*completed with error).*(?:failed|error|Couldn't)",
             literal="net/ofi",
             source="aws-ofi-nccl plugin",
             positive="NCCL WARN NET/OFI Couldn't find any optimal provider",
