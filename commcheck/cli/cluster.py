@@ -36,6 +36,8 @@ FORMATS = ("text", "json", "html", "junit", "prometheus", "nagios", "nhc")
 EXCLUDES = ("slurm", "mpi", "kubernetes")
 SECONDS = 0.15
 """Of each stream. TCP has found its pace after ten round trips."""
+ALL_PAIRS_UP_TO = 128
+"""As `lead.ALL_PAIRS_UP_TO`, which a help text must not load."""
 JOIN_SECONDS = 60.0
 """As `assembly.MEETING_DEADLINE`, which a help text must not load."""
 
@@ -62,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--bandwidth-seconds", type=float, default=SECONDS, metavar="S", help=f"of each stream (default: {SECONDS})"
     )
+    how.add_argument(
+        "--all-pairs-up-to",
+        type=int,
+        default=ALL_PAIRS_UP_TO,
+        metavar="N",
+        help=f"hosts of which every pair is timed; more of them are searched by group testing (default: {ALL_PAIRS_UP_TO})",
+    )
     how.add_argument("--quick", action="store_true", help="no streams: names, ports, large packets, latency, losses")
     add_history_arguments(parser)
     out = parser.add_argument_group("output")
@@ -82,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("bandwidth_seconds", "join_deadline"):
         if not getattr(args, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name):g}: must be more than 0")
+    if args.all_pairs_up_to < 0:
+        raise UsageError(f"--all-pairs-up-to {args.all_pairs_up_to}: must be 0 or more hosts")
     if args.read is not None:
         from commcheck.cli.cluster_history import read_again
 
@@ -92,7 +103,11 @@ def run(args: argparse.Namespace) -> int:
         return attached(args)
     if args.through is None and args.hosts is not None:
         return _say_what_to_start(args)
-    options = Options(seconds=0.0 if args.quick else args.bandwidth_seconds, interface=args.interface)
+    options = Options(
+        seconds=0.0 if args.quick else args.bandwidth_seconds,
+        interface=args.interface,
+        all_pairs_up_to=args.all_pairs_up_to,
+    )
     progress = Progress(quiet=args.quiet)
     if args.lab is not None:
         return _in_lab(args, options, progress)
@@ -109,6 +124,7 @@ def _say_what_to_start(args: argparse.Namespace) -> int:
 
     own = ["--quick"] if args.quick else ["--bandwidth-seconds", f"{args.bandwidth_seconds:g}"]
     own += ["--interface", args.interface] if args.interface else []
+    own += ["--all-pairs-up-to", str(args.all_pairs_up_to)] if args.all_pairs_up_to != ALL_PAIRS_UP_TO else []
     return say_what_to_start(args, own)
 
 

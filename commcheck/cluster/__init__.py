@@ -1,7 +1,7 @@
 """Every host against every other: what is measured between them, which hosts and links are bad, and the reports of it.
 
-What may not be here: torch, and worlds of ranks. Pure, so without sockets, files or a clock: values, rounds, group_testing, addresses, blame,
-speed, pace, reach, drift, judge, saying, exclude, and the renderers (to_*). Effects:
+What may not be here: torch, and worlds of ranks. Pure, so without sockets, files or a clock: values, rounds, group_testing,
+searching, untimed, addresses, blame, speed, pace, reach, drift, judge, saying, exclude, and the renderers (to_*). Effects:
 
 agent        a host's side: it says what it is, and does what it is told
 nccl         which libnccl a host has, and which address it would take

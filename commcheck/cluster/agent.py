@@ -18,11 +18,24 @@ import msgspec
 from msgspec.structs import replace
 
 from commcheck.catalog.env.select import relevant
+from commcheck.cluster.group_testing import opposite
 from commcheck.cluster.measuring import measure
 from commcheck.cluster.nccl import with_nccl
-from commcheck.cluster.reaching import meet
+from commcheck.cluster.reaching import meet, meet_these
 from commcheck.cluster.responder import Responder
-from commcheck.cluster.values import DRIVER, Answer, Card, Leave, Measured, MeasurePairs, MeetAll, Order, Target
+from commcheck.cluster.values import (
+    DRIVER,
+    Answer,
+    Card,
+    Know,
+    Leave,
+    Measured,
+    MeasurePairs,
+    MeetAll,
+    MeetGroups,
+    Order,
+    Target,
+)
 from commcheck.errors import LaunchError
 from commcheck.model.case import HostFacts
 from commcheck.probe.facts import host_facts
@@ -79,14 +92,26 @@ class Agent:
         order: Order = msgspec.json.decode(said[self._leader], type=Order)
         return order
 
-    def _done(self, order: MeetAll | MeasurePairs) -> Answer | None:
+    def _done(self, order: MeetAll | Know | MeetGroups | MeasurePairs) -> Answer | None:
         if isinstance(order, MeetAll):
             self._targets = {t.rank: t for t in order.targets}
             return _never_raising(lambda: Answer(reached=meet(order.targets, self._board.rank)))
+        if isinstance(order, Know):
+            self._targets = {t.rank: t for t in order.targets}
+            return None
+        if isinstance(order, MeetGroups):
+            return self._met(order)
         own = [self._targets[b] for a, b in order.pairs if a == self._board.rank and b in self._targets]
         if not own:
             return None
         return _never_raising(lambda: Answer(measured=self._measured(own, order)))
+
+    def _met(self, order: MeetGroups) -> Answer | None:
+        own, others = opposite(order.tests, self._board.rank)
+        if not others:
+            return None
+        targets = [self._targets[rank] for rank in others]
+        return _never_raising(lambda: Answer(reached=meet_these(targets, moving=len(own) + len(others) > 2)))
 
     def _measured(self, own: list[Target], order: MeasurePairs) -> tuple[Measured, ...]:
         def one(target: Target) -> Measured:

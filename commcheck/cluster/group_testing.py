@@ -71,6 +71,16 @@ def isolate(count: int, ask: Ask) -> Isolated:
     )
 
 
+def opposite(tests: Sequence[Test], host: int) -> tuple[Hosts, Hosts]:
+    """The group of a round's tests in which a host is, and those whom it has to try: each of its group begins with another one."""
+    for test in tests:
+        for own, others in (test, test[::-1]):
+            if host in own:
+                begin = own.index(host) % len(others)
+                return own, others[begin:] + others[:begin]
+    return (), ()
+
+
 class _Search:
     """What is known so far. By host: how often it passed, with whom it failed, and whom it met as one of a pair."""
 

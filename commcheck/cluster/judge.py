@@ -11,6 +11,7 @@ from commcheck.cluster.reach import Finding, Seen
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.saying import diagnosis, listed, network_fix, seen
 from commcheck.cluster.steps import told
+from commcheck.cluster.untimed import untimed
 from commcheck.cluster.values import Collected, Flow
 from commcheck.model.cluster import ClusterReport, Drift, HostRow, Reach
 from commcheck.model.diagnosis import Diagnosis, EvidenceKind, Fix, Role, Verdict
@@ -36,7 +37,7 @@ def report(
             *drift.findings(collected, differences),
         ]
     )
-    unmeasured = _not_evaluated(found)
+    unmeasured = (*_not_evaluated(found), *untimed(found, every))
     measured = (*collected.quiet, *collected.again)
     rates = speed.rates(measured)
     loaded = _middle(speed.flows((*collected.loaded, *collected.loaded_again)))
@@ -54,6 +55,7 @@ def report(
         drift=differences,
         bad_hosts=tuple(n for r, n in enumerate(collected.names) if any(r in f.bad for f in every)),
         rounds=collected.rounds,
+        grouped=collected.isolated is not None,
         begun=round(begun, 3),
         seconds=round(seconds, 3),
         not_evaluated=unmeasured,

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import msgspec
 
 from commcheck.cluster.addresses import Chosen, chosen
 from commcheck.cluster.agent import CARD
-from commcheck.cluster.rounds import Pair, Round, count, rounds, waves
-from commcheck.cluster.speed import far_out, losses, lossy, stands_out, stands_out_loaded
+from commcheck.cluster.group_testing import PAIRS, Test
+from commcheck.cluster.rounds import Pair, Round, rounds, waves
+from commcheck.cluster.searching import Met, Search
+from commcheck.cluster.speed import doubtless, far_out, losses, lossy, stands_out, stands_out_loaded
 from commcheck.cluster.steps import Watch
 from commcheck.cluster.values import (
     Answer,
     Card,
     Collected,
+    Know,
     Leave,
     Measured,
     MeasurePairs,
     MeetAll,
+    MeetGroups,
     Order,
     Reached,
     Target,
@@ -39,8 +45,9 @@ QUIET_SECONDS = 20.0
 """Seconds that measuring the links with few others talking may take about: as many pairs at once as that needs."""
 PAIR_SECONDS = 0.2
 """What a pair takes besides its streams, about."""
-MOST_ROUNDS = 128
-"""Rounds in which links are timed. Of more than 129 hosts each then times as many links, evenly spread, not all."""
+ALL_PAIRS_UP_TO = 128
+"""Hosts up to which every pair tries and times its link: twenty seconds and more. Above that bad ones are isolated by group
+testing, which times few links."""
 LOADED_ROUNDS = 32
 """Rounds in which all pairs talk at once: so many samples of each host."""
 LOADED_TIMES = 2.0
@@ -55,10 +62,11 @@ MOST_AGAIN = 24
 
 class Options(Value, frozen=True):
     """`seconds`: of each stream; 0: no streams. `interface`: by which the hosts are to reach each other; "": the one that they
-    share."""
+    share. `all_pairs_up_to`: so many hosts; more of them are searched by group testing."""
 
     seconds: float = 0.15
     interface: str = ""
+    all_pairs_up_to: int = ALL_PAIRS_UP_TO
 
 
 class Lead:
@@ -69,9 +77,10 @@ class Lead:
     ) -> None:
         self._board, self._say, self._options = board, say, options
         self._hosts, self._there = hosts, set(there)
-        self._orders = 0
+        self._orders = self._round = 0
         self._gone: dict[int, str] = {}
         self._cards: dict[int, Card] = {}
+        self._below = math.inf
         self._watch = Watch()
 
     def leave(self, code: int) -> None:
@@ -82,17 +91,21 @@ class Lead:
         """Everything, in order."""
         self._say(f"waiting for {len(self._there)} hosts to say what they are")
         self._cards = self._heard()
+        self._below = doubtless(self._cards.values())
         addresses = chosen({r: c.facts for r, c in self._cards.items()}, self._options.interface)
         targets = self._targets(addresses)
-        self._say(f"{len(targets)} hosts try each other")
-        order = MeetAll(targets=tuple(targets.values()))
-        self._watch.now("reach")
-        answers = self._asked(order, tuple(targets), MEET_DEADLINE + MEET_EACH * len(targets))
-        reached = {rank: a.reached for rank, a in answers.items()}
-        usable = _usable(reached)
         ranks = sorted(targets)
-        timed = [_among(one, ranks, usable) for one in rounds(len(ranks), MOST_ROUNDS)]
-        quiet = self._quiet(timed)
+        isolated = None
+        if len(ranks) > self._options.all_pairs_up_to:
+            self._tell(Know(targets=tuple(targets.values())))
+            search = Search(ranks, self._in_groups, partial(self._timed, len(ranks)), self._below)
+            isolated = search.isolated()
+            reached, quiet, timed = search.reached, tuple(search.quiet), search.timed[:PAIRS]
+        else:
+            reached = self._all_met(targets)
+            usable = usable_links(reached)
+            timed = [_among(one, ranks, usable) for one in rounds(len(ranks))]
+            quiet = self._quiet(timed)
         again = self._alone(quiet)
         loaded: tuple[Measured, ...] = ()
         once_more: tuple[Measured, ...] = ()
@@ -114,8 +127,9 @@ class Lead:
             loaded_again=once_more,
             gone=self._gone,
             silent=self._board.lost(set(range(len(self._hosts))) - self._cards.keys()),
-            rounds=len(timed),
-            notes=self._notes(len(ranks), timed),
+            rounds=isolated.rounds if isolated else len(timed),
+            isolated=isolated,
+            notes=self._notes(),
             steps=self._watch.steps,
         )
 
@@ -150,10 +164,42 @@ class Lead:
             if rank in addresses
         }
 
-    def _quiet(self, timed: Sequence[Round]) -> tuple[Measured, ...]:
-        pairs = sum(map(len, timed))
+    def _all_met(self, targets: dict[int, Target]) -> dict[int, tuple[Reached, ...]]:
+        self._say(f"{len(targets)} hosts try each other")
+        self._watch.now("reach")
+        order = MeetAll(targets=tuple(targets.values()))
+        answers = self._asked(order, tuple(targets), MEET_DEADLINE + MEET_EACH * len(targets))
+        return {rank: a.reached for rank, a in answers.items()}
+
+    def _in_groups(self, tests: Sequence[Test]) -> dict[int, tuple[Reached, ...]]:
+        """A round of group testing."""
+        self._round += 1
+        size = max(len(group) for test in tests for group in test)
+        what = f"{len(tests)} pairs" if size == 1 else f"{len(tests)} tests of groups of up to {size} hosts"
+        self._say(f"round {self._round}: {what}")
+        self._watch.now("reach", self._round)
+        ranks = {rank for test in tests for group in test for rank in group}
+        answers = self._asked(MeetGroups(tests=tuple(tests)), ranks, MEET_DEADLINE + MEET_EACH * size)
+        return {rank: a.reached for rank, a in answers.items()}
+
+    def _timed(self, hosts: int, pairs: Sequence[Pair], met: Met) -> tuple[Round, tuple[Measured, ...]]:
+        """Those of a round's pairs over which large pieces have just come."""
+        usable = usable_links(met)
+        one = tuple(usable[p] for p in (tuple(sorted(pair)) for pair in pairs) if p in usable)
+        at_once = self._at_once(PAIRS * hosts // 2)
+        self._watch.now("quiet", self._round)
+        found: list[Measured] = []
+        for number, wave in enumerate(waves(one, at_once)):
+            self._say(f"round {self._round}: links are timed, {number * at_once} of {len(one)} done")
+            found += self._measured(wave, self._options.seconds, small=True)
+        return one, tuple(found)
+
+    def _at_once(self, pairs: int) -> int:
         each = PAIR_SECONDS + 2 * self._options.seconds
-        at_once = max(1, -int(-pairs * each // QUIET_SECONDS))
+        return max(1, -int(-pairs * each // QUIET_SECONDS))
+
+    def _quiet(self, timed: Sequence[Round]) -> tuple[Measured, ...]:
+        at_once = self._at_once(sum(map(len, timed)))
         found: list[Measured] = []
         for number, one in enumerate(timed):
             self._watch.now("quiet", number + 1)
@@ -169,7 +215,7 @@ class Lead:
         for number in range(AGAIN):
             known = (*quiet, *found)
             far = far_out(known) if number >= ENOUGH else frozenset()
-            for a, b in [p for p in stands_out(known) if frozenset(p) not in far][:MOST_AGAIN]:
+            for a, b in [p for p in stands_out(known, self._below) if frozenset(p) not in far][:MOST_AGAIN]:
                 self._say(f"once more, alone: {self._name(a)} and {self._name(b)}")
                 found += self._measured(((a, b),), self._options.seconds, small=True)
         return tuple(found)
@@ -220,19 +266,13 @@ class Lead:
     def _name(self, rank: int) -> str:
         return self._cards[rank].name
 
-    def _notes(self, hosts: int, timed: Sequence[Round]) -> tuple[str, ...]:
-        found = []
-        if len(timed) < count(hosts):
-            found.append(
-                f"each host timed its links to {len(timed)} of {hosts - 1} others, evenly spread; all were tried for names, "
-                "ports and large pieces"
-            )
+    def _notes(self) -> tuple[str, ...]:
         if share_a_kernel(self._cards.values()):
-            found.append("hosts share a kernel and its processors: their figures tell of each other, not of a network")
-        return tuple(found)
+            return ("hosts share a kernel and its processors: their figures tell of each other, not of a network",)
+        return ()
 
 
-def _usable(reached: dict[int, tuple[Reached, ...]]) -> dict[Pair, Pair]:
+def usable_links(reached: Met) -> dict[Pair, Pair]:
     """By pair (the smaller rank first), who can connect to whom, of the links over which large pieces arrive."""
     good = {(a, r.rank) for a, found in reached.items() for r in found if r.large is Reach.OK}
     known = {(a, r.rank): r for a, found in reached.items() for r in found}

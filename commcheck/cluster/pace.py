@@ -9,7 +9,6 @@ from commcheck.cluster.blame import blame
 from commcheck.cluster.reach import Finding, Seen
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.saying import diagnosis, network_fix, seen, some
-from commcheck.cluster.values import share_a_kernel
 from commcheck.model.diagnosis import Diagnosis, Fix
 from commcheck.model.taxonomy import FixPattern, Symptom
 
@@ -17,11 +16,6 @@ STILL = 0.5
 """Of a host's links that were measured again, those that have to be bad again."""
 
 Text = Callable[[float], str]
-
-
-PROCESSORS_GBIT = 1.0
-"""Between virtual hosts of one machine a stream is as fast as its processors copy, tens of Gbit/s, and a fraction of that where
-they have other work (3.9 beside 18 was seen): below this it was the link."""
 
 
 def findings(found: Seen) -> list[Finding]:
@@ -43,6 +37,11 @@ def _in(one: Diagnosis, links: Collection[frozenset[str]]) -> bool:
     return any(frozenset((k.source, k.target)) in links for k in one.links)
 
 
+def _without(known: Collection[int], values: Mapping[Pair, float]) -> dict[Pair, float]:
+    """What was measured between other hosts: what is bad about these ones counts neither for nor against the others."""
+    return {d: value for d, value in values.items() if not set(d) & set(known)}
+
+
 def _confirmed(found: Seen, bad: Collection[Pair], without: Collection[int]) -> set[Pair]:
     """Directions that were bad again when they were measured alone, and those of a host of which such ones are most."""
     again = {d for d, _ in speed.flows(found.collected.again)}
@@ -55,12 +54,11 @@ def _confirmed(found: Seen, bad: Collection[Pair], without: Collection[int]) -> 
 
 
 def _slow(found: Seen, rates: Mapping[Pair, float], known: Collection[int]) -> list[Finding]:
-    out = {d: u for d, u in speed.slow(rates).items() if not set(d) & set(known)}
-    if share_a_kernel(found.collected.cards.values()):
-        out = {d: u for d, u in out.items() if rates[d] < PROCESSORS_GBIT}
+    below = speed.doubtless(found.collected.cards.values())
+    out = {d: u for d, u in speed.slow(rates, below).items() if not set(d) & set(known)}
     bad = _confirmed(found, out, known)
     made = []
-    for who, directions, side in _blamed(found, bad, rates):
+    for who, directions, side in _blamed(found, bad, _without(known, rates)):
         usual = max(out[d].middle for d in directions)
         best = max(rates[d] for d in directions)
         what = {"in": f"What {who} receives", "out": f"What {who} sends", "both": f"The network of {who}"}[side]
@@ -96,7 +94,7 @@ def _late(found: Seen, times: Mapping[Pair, float], known: Collection[int]) -> l
     out = {d: u for d, u in speed.late(times).items() if not set(d) & set(known)}
     bad = _confirmed(found, out, known)
     made = []
-    for who, directions, _ in _blamed(found, bad, times):
+    for who, directions, _ in _blamed(found, bad, _without(known, times)):
         usual = min(out[d].middle for d in directions)
         best = min(times[d] for d in directions)
         title = f"{f'Answers of {who}' if who else _link(found, directions) + ': answers'} take {_time(best)}, those of the others {_time(usual)}"

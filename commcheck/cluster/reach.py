@@ -86,12 +86,10 @@ def matrix(found: Seen) -> tuple[str, ...]:
 
 def findings(found: Seen) -> list[Finding]:
     """What is wrong with names, routes, ports and large pieces."""
-    parted = _partition(found)
+    parted, across = _partition(found) or (None, frozenset[Pair]())
     made: list[Finding] = [] if parted is None else [parted]
     for kind, say in _KINDS.items():
-        if parted is not None and kind in SILENT:
-            continue
-        failing = {d for d, k in found.letters.items() if k is kind}
+        failing = {d for d, k in found.letters.items() if k is kind and not (k in SILENT and d in across)}
         if failing:
             made += _blamed(found, failing, say)
     return made
@@ -115,17 +113,18 @@ def _blamed(found: Seen, failing: set[Pair], say: Say) -> list[Finding]:
     return made
 
 
-def _partition(found: Seen) -> Finding | None:
-    """At least two groups of two that reach each other inside, and nothing across."""
+def _partition(found: Seen) -> tuple[Finding, frozenset[Pair]] | None:
+    """At least two groups of two that reach each other inside, and nothing across; and what was tried across."""
     good = {d for d, k in found.letters.items() if k not in SILENT}
-    parts = [p for p in groups(good, sorted(found.collected.reached)) if len(p) > 1]
-    across = [(a, b) for p in parts for q in parts if p is not q for a in p for b in q]
+    parts = _apart(found, [p for p in groups(good, sorted(found.collected.reached)) if len(p) > 1])
+    where = {host: number for number, part in enumerate(parts) for host in part}
+    across = sorted((a, b) for a, b in found.letters if where.get(a, -1) != where.get(b, -1) and {a, b} <= where.keys())
     if len(parts) < 2 or any(d in good for d in across):
         return None
     texts = [", ".join(found.name(h) for h in p[:6]) + (", ..." if len(p) > 6 else "") for p in parts]
     evidence = [seen(f"{text}: each reaches the others of them", "own connections") for text in texts]
     evidence.append(seen(f"of {len(across)} connections between the groups none was answered", "own connections"))
-    return Finding(
+    made = Finding(
         diagnosis=diagnosis(
             "partition",
             f"The hosts fall into {len(parts)} groups that cannot reach each other: {' | '.join(texts)}",
@@ -135,6 +134,18 @@ def _partition(found: Seen) -> Finding | None:
             fixes=(network_fix("restore the path between the groups (a switch, a VLAN, a route), or run inside one"),),
         )
     )
+    return made, frozenset(across)
+
+
+def _apart(found: Seen, parts: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Of these groups those of which some have tried each other: of others nothing is known."""
+    kept: list[tuple[int, ...]] = []
+    where = {host: number for number, part in enumerate(parts) for host in part}
+    met = {(where[a], where[b]) for a, b in found.letters if a in where and b in where}
+    for number in sorted(range(len(parts)), key=lambda n: -len(parts[n])):
+        if all({(number, other), (other, number)} & met for other in map(parts.index, kept)):
+            kept.append(parts[number])
+    return sorted(kept)
 
 
 # --- what is said of each letter ---------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import os
 import select
 import socket
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from commcheck.cluster import wire
 from commcheck.cluster.values import PortTry, Reached, Target
@@ -26,15 +28,22 @@ NAMES_AT_ONCE = 32
 """Look-ups in the works at a time: each is a thread."""
 LARGE_DEADLINE = 8.0
 """Seconds for 64 KiB that do move: 10 kB/s."""
+MOVED, MOVED_SECONDS = 8, 0.25
+"""Further pieces of 128 KiB that a group's test moves over each link, and seconds after which the rest is left: a gigabit link
+takes a hundredth of a second for them."""
 _IP_MTU, _IPV6_MTU = 14, 24  # linux/in.h, linux/in6.h
 
 
 def meet(targets: tuple[Target, ...], own: int) -> tuple[Reached, ...]:
     """Each target but oneself, those that follow oneself first: no target is tried by all at the same time."""
-    order = sorted((t for t in targets if t.rank != own), key=lambda t: (t.rank <= own, t.rank))
-    names = _names(tuple(t.name for t in order))
+    return meet_these(sorted((t for t in targets if t.rank != own), key=lambda t: (t.rank <= own, t.rank)))
+
+
+def meet_these(targets: Sequence[Target], *, moving: bool = False) -> tuple[Reached, ...]:
+    """These, in this order. `moving`: with further pieces, by which a link that is far slower than others is noticed."""
+    names = _names(tuple(t.name for t in targets))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(lambda t: _one(t, *names[t.name]), order))
+        return tuple(pool.map(lambda t: _one(t, *names[t.name], moving=moving), targets))
 
 
 def _names(asked: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], str]]:
@@ -45,9 +54,9 @@ def _names(asked: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], str]]:
     return found
 
 
-def _one(target: Target, named: tuple[str, ...], error: str) -> Reached:
+def _one(target: Target, named: tuple[str, ...], error: str, *, moving: bool) -> Reached:
     tries: list[PortTry] = []
-    large, detail, mtu = Reach.NOT_TRIED, "", None
+    large, detail, mtu, gbit = Reach.NOT_TRIED, "", None, None
     connections = connect_all(target.address, target.ports, CONNECT_DEADLINE)
     try:
         for port, (tried, connection) in connections.items():
@@ -55,6 +64,7 @@ def _one(target: Target, named: tuple[str, ...], error: str) -> Reached:
                 tries.append(tried)
             elif greeted(connection, target):
                 large, detail, mtu = _large(connection, target.address)
+                gbit = _moved(connection) if moving and large is Reach.OK else None
                 tries.append(tried)
             else:
                 tries.append(PortTry(port=port, reach=Reach.WRONG_VALUES, detail="another program, or host, answered"))
@@ -68,6 +78,7 @@ def _one(target: Target, named: tuple[str, ...], error: str) -> Reached:
         large=large,
         large_detail=detail,
         mtu=mtu,
+        gbit=gbit,
         named=named,
         name_error=error,
     )
@@ -118,6 +129,33 @@ def _stalled(arrived: int, size: int, seconds: float) -> tuple[Reach, str, int |
         return Reach.NOT_TRIED, f"its kernel has taken 64 KiB, its process has not answered in {seconds:.1f} s", None
     reach = Reach.DROPPED if arrived else Reach.SMALL_ONLY
     return reach, f"small messages passed; of 64 KiB {arrived} bytes were acknowledged in {seconds:.1f} s", None
+
+
+@cache
+def _pieces() -> memoryview:
+    return memoryview(wire.large(wire.PIECE) * MOVED)
+
+
+def _moved(connection: socket.socket) -> float | None:
+    """Gbit/s at which the other end takes further pieces, as far as it takes them in time."""
+    data = _pieces()
+    at, left, begun = 0, MOVED * wire.SUM.size, time.perf_counter()
+    try:
+        while left:
+            connection.settimeout(max(0.001, begun + MOVED_SECONDS - time.perf_counter()))
+            if at < len(data):
+                at += connection.send(data[at:])
+            else:
+                answer = connection.recv(left)
+                if not answer:
+                    return None
+                left -= len(answer)
+    except TimeoutError:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, wire.LINGER_NONE)
+    except OSError:
+        return None
+    arrived = at - unacknowledged(connection) if left else at
+    return 8e-9 * max(1, arrived) / (time.perf_counter() - begun)
 
 
 def path_mtu(connection: socket.socket, address: str) -> int | None:

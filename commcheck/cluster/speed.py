@@ -12,7 +12,7 @@ from statistics import median
 
 from commcheck.cluster.blame import Blamed, blame
 from commcheck.cluster.rounds import Pair
-from commcheck.cluster.values import Flow, Measured
+from commcheck.cluster.values import Card, Flow, Measured, share_a_kernel
 from commcheck.model.base import Value
 
 TIMES = 2.0
@@ -27,6 +27,9 @@ MANY = 32
 """Hosts beyond which one host does not change what is usual, and is not left out of it."""
 SAMPLES = 3
 """Values below which nothing is called usual."""
+PROCESSORS_GBIT = 1.0
+"""Between virtual hosts of one machine a stream is as fast as its processors copy, tens of Gbit/s, and a fraction of that where
+they have other work (3.9 beside 18 was seen): below this it was the link."""
 LOSSY, LOST = 0.01, 4
 """As link-lossy: share of small packets, and their number, from which a loss is one."""
 SAMPLE = 3
@@ -77,6 +80,11 @@ def losses(measured: Iterable[Measured]) -> dict[Pair, tuple[int, int]]:
     return found
 
 
+def doubtless(cards: Iterable[Card]) -> float:
+    """The rate below which a link between these hosts can be called slow."""
+    return PROCESSORS_GBIT if share_a_kernel(cards) else math.inf
+
+
 def usual(values: Iterable[float]) -> Usual | None:
     """Of these values; None where there are too few."""
     logs = [math.log(v) for v in values if v > 0]
@@ -86,9 +94,10 @@ def usual(values: Iterable[float]) -> Usual | None:
     return Usual(middle=math.exp(middle), spread=1.4826 * median(abs(x - middle) for x in logs))
 
 
-def slow(found: Values) -> dict[Pair, Usual]:
-    """Directions that are far slower than usual, with what is usual for them."""
-    return _out_of_line(found, lambda value, u: math.log(u.middle / value) > max(math.log(TIMES), SPREAD * u.spread))
+def slow(found: Values, below: float = math.inf) -> dict[Pair, Usual]:
+    """Directions that are far slower than usual, with what is usual for them. `below`: and slower than that."""
+    out = _out_of_line(found, lambda value, u: math.log(u.middle / value) > max(math.log(TIMES), SPREAD * u.spread))
+    return {direction: u for direction, u in out.items() if found[direction] < below}
 
 
 def late(found: Values) -> dict[Pair, Usual]:
@@ -127,9 +136,25 @@ def far_out(measured: Iterable[Measured]) -> frozenset[frozenset[int]]:
     return frozenset(frozenset(d) for d, u in slow(found).items() if found[d] * FAR_TIMES < u.middle)
 
 
-def stands_out(measured: Iterable[Measured]) -> tuple[Pair, ...]:
+def far_slower(found: Values, below: float) -> frozenset[Pair]:
+    """Directions so slow while many talk that they are worth a second look: however much the others differ, since few of them
+    are this slow by chance, and a look costs little."""
+    out = _out_of_line(found, lambda value, u: value * FAR_TIMES < u.middle)
+    return frozenset(d for d in out if found[d] < below)
+
+
+def bad_links(measured: Iterable[Measured], below: float) -> frozenset[frozenset[int]]:
+    """Links, as pairs without order, that could not be measured, or are slow, late or lossy."""
+    measured = tuple(measured)
+    done = {frozenset((m.source, m.target)) for m in measured if not m.failed}
+    failed = {frozenset((m.source, m.target)) for m in measured if m.failed} - done
+    bad = (slow(rates(measured), below), late(latencies(measured)), lossy(losses(measured)))
+    return frozenset(failed | {frozenset(d) for directions in bad for d in directions})
+
+
+def stands_out(measured: Iterable[Measured], below: float = math.inf) -> tuple[Pair, ...]:
     """Links to be measured again, alone: of a host that seems bad some, of other links each, as they were measured. What
-    loses packets beyond doubt is known already."""
+    loses packets beyond doubt is known already. `below`: rates from which nothing is said of a link."""
     measured = tuple(measured)
     ways = {frozenset((m.source, m.target)): (m.source, m.target) for m in measured}
     counts = losses(measured)
@@ -138,7 +163,7 @@ def stands_out(measured: Iterable[Measured]) -> tuple[Pair, ...]:
     hosts: dict[int, None] = {}
     links = {frozenset((m.source, m.target)) for m in measured if m.failed}
     for bad, tried in (
-        (set(slow(rates(measured))), set(rates(measured))),
+        (set(slow(rates(measured), below)), set(rates(measured))),
         (set(late(latencies(measured))), set(latencies(measured))),
         ({d for d, (_, lost) in counts.items() if lost} - plain.keys(), set(counts)),
     ):

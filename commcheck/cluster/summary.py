@@ -130,5 +130,5 @@ def figures(report: ClusterReport) -> list[tuple[str, str]]:
                 (label, f"median {figure(median(known))} {unit} ({figure(min(known))} to {figure(max(known))})")
             )
     if report.rounds:
-        lines.append(("rounds", f"{report.rounds} of disjoint pairs"))
+        lines.append(("rounds", f"{report.rounds} of disjoint {'pairs and groups' if report.grouped else 'pairs'}"))
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from commcheck.cluster.group_testing import Isolated
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts
 from commcheck.model.cluster import Reach
@@ -48,14 +49,15 @@ class PortTry(Value, frozen=True):
 
 class Reached(Value, frozen=True):
     """How one host met another. `large`: OK, SMALL_ONLY, WRONG_VALUES, or NOT_TRIED where no connection stood. `mtu`: of the
-    path, as the kernel knew it after a large transfer. `named`: the addresses that the other's name has there; `name_error`:
-    why it has none."""
+    path, as the kernel knew it after a large transfer. `gbit`: at which further pieces went, where many talked; None: none did.
+    `named`: the addresses that the other's name has there; `name_error`: why it has none."""
 
     rank: int
     ports: tuple[PortTry, ...]
     large: Reach = Reach.NOT_TRIED
     large_detail: str = ""
     mtu: int | None = None
+    gbit: float | None = None
     named: tuple[str, ...] = ()
     name_error: str = ""
 
@@ -95,6 +97,19 @@ class MeetAll(Value, frozen=True, tag="meet"):
     targets: tuple[Target, ...]
 
 
+class Know(Value, frozen=True, tag="know"):
+    """The targets that later orders mean."""
+
+    targets: tuple[Target, ...]
+
+
+class MeetGroups(Value, frozen=True, tag="groups"):
+    """Of each test, every host of the one group tries every host of the other as in MeetAll, and moves pieces to it unless they
+    are a pair."""
+
+    tests: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+
 class MeasurePairs(Value, frozen=True, tag="measure"):
     """The first of each pair measures the link to the second. `seconds`: of each stream; 0: none. `small`: latency and loss
     too. `both`: the streams of the two directions at the same time."""
@@ -111,7 +126,7 @@ class Leave(Value, frozen=True, tag="leave"):
     code: int
 
 
-Order = MeetAll | MeasurePairs | Leave
+Order = MeetAll | Know | MeetGroups | MeasurePairs | Leave
 
 
 class Answer(Value, frozen=True):
@@ -139,7 +154,8 @@ class Collected(Value, frozen=True):
     """All that is known of a cluster, in the order of its hosts. `names` and `addresses` are those of `targets`; a host
     without a card has said nothing; `silent`: why, where that is known. `gone`: hosts that stopped answering, with when.
     `quiet`, `loaded`: the links with few and with all others talking; `again`: those that stood out, once more and alone.
-    `loaded_again`: those rounds once more."""
+    `loaded_again`: those rounds once more. `isolated`: what group testing has made of it, which leaves most links untimed; None:
+    every pair was to be timed."""
 
     names: tuple[str, ...]
     cards: dict[int, Card]
@@ -153,6 +169,7 @@ class Collected(Value, frozen=True):
     gone: dict[int, str] = {}
     silent: dict[int, str] = {}
     rounds: int = 0
+    isolated: Isolated | None = None
     notes: tuple[str, ...] = ()
     steps: tuple[Timed, ...] = ()
 

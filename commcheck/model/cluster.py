@@ -75,7 +75,8 @@ class Step(Value, frozen=True):
 class ClusterReport(Value, frozen=True):
     """The whole. `latency_us`: median round trip in microseconds, as a plain TCP ping has it; `gbit`: 10^9 bits per second
     of one stream, alone on its link; `gbit_loaded`: the same while all other pairs of the round talk. None: not measured.
-    `bad_hosts`: those to leave out, as --exclude-file writes them. `begun`: seconds since the epoch."""
+    `bad_hosts`: those to leave out, as --exclude-file writes them. `grouped`: by group testing, which times few of the links.
+    `begun`: seconds since the epoch."""
 
     verdict: Verdict
     command: tuple[str, ...]
@@ -89,6 +90,7 @@ class ClusterReport(Value, frozen=True):
     drift: tuple[Drift, ...] = ()
     bad_hosts: tuple[str, ...] = ()
     rounds: int = 0
+    grouped: bool = False
     begun: float = 0.0
     seconds: float = 0.0
     not_evaluated: tuple[str, ...] = ()
