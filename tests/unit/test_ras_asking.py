@@ -20,11 +20,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commcheck.model.case import Socket
+from commcheck.diagnose.build import report
+from commcheck.diagnose.match import judge
+from commcheck.model.case import ProcessState, Socket
 from commcheck.model.plan import Place
 from commcheck.probe import ras as client
 from commcheck.probe.nccl_find import VARIABLE, find
 from commcheck.runtime import ras
+from commcheck.runtime.live import collect
+from commcheck.runtime.live.find import Found
+from commcheck.runtime.live.look import Look, Watched
 from commcheck.system import sockets
 
 FOUND = find(os.environ)
@@ -244,3 +249,39 @@ def test_the_librarys_own_ras_answers_also_where_one_of_its_processes_is_stopped
         for member in members:
             member.kill()
             member.communicate()
+
+
+# --- a running job -----------------------------------------------------------------------------------------------
+
+
+def watched(server):
+    """This process as a rank of four that has stood still between two looks, as `runtime.live.look` sees it."""
+    environment = {"RANK": "0", "WORLD_SIZE": "4", "NCCL_RAS_ADDR": f"127.0.0.1:{server.port}"}
+    state = ProcessState(state="S")
+    rows = tuple(s for s in sockets.of_process(os.getpid()) if s.local_port == server.port)
+    looks = [Look(at=at, state=state, sockets=rows, stack=("wait (x.py:1)",)) for at in (0.0, 5.0)]
+    return Watched(
+        found=Found(pid=os.getpid(), environment=environment), first=looks[0], last=looks[1], limits=(),
+        network=collect.state_network(), gpu=False, end=None,
+    )  # fmt: skip
+
+
+def test_a_job_that_stands_still_is_asked_twice_and_its_ranks_are_named(monkeypatch):
+    monkeypatch.setattr(collect, "APART", 0.1)  # nothing moves here in any time
+    with Server() as server:
+        case = collect.case_of((watched(server),))
+        statuses = [c for c in server.commands if c == "status"]
+    assert (len(case.ras), len(statuses)) == (2, 2)
+    judgement = judge(case)
+    found = next(d for d in judgement.diagnoses if d.cause == "collective-missing-rank")
+    assert found.ranks == (2,)
+    notes = report(case, judgement, command=(), seconds=0.0).notes
+    assert any(note.startswith("RAS of NCCL 2.29.7, the last of 2 answers") for note in notes)
+
+
+def test_a_job_whose_ranks_agree_is_asked_once():
+    ranks = [r._replace(counts=RANKS[0].counts) for r in RANKS]
+    with Server(ranks=ranks) as server:
+        case = collect.case_of((watched(server),))
+    assert len(case.ras) == 1
+    assert not any(d.evidence and "RAS" in d.evidence[0].source for d in judge(case).diagnoses)
