@@ -18,7 +18,7 @@ SIGNATURES = table(
     Wording(
         {"launcher-failure": 0.86, "launcher-mismatch": 0.6},
         rf"{_PROGRAM}: error: (?!argument .*invalid \w+ value: '')(?!unrecognized arguments: .*--local)(?!the following arguments are required: .*local[-_]rank){_SAID}",
-        "torchrun: error: | deepspeed: error: | horovodrun: error: | composer: error: | fabric: error: | launch.py: error: | runner.py: error: | run.py: error: | cli tool: error: | launch: error: | accelerate-launch: error: | accelerate-config: error: | accelerate: error: | <args>]: error: | config: error: | test: error: | estimate-memory: error:",
+        "torchrun: error: | deepspeed: error: | horovodrun: error: | composer: error: | fabric: error: | launch.py: error: | runner.py: error: | run.py: error: | cli tool: error: | launch: error: | accelerate-launch: error: | accelerate-config: error: | accelerate: error: | <command> [<args>] | config: error: | test: error: | estimate-memory: error:",
         "Python: argparse; pytorch: torch/distributed/run.py, launch.py; deepspeed: launcher/runner.py, launcher/launch.py; accelerate: commands",
         "torchrun: error: the following arguments are required: training_script, training_script_args",
         "train.py: error: the following arguments are required: --data",
