@@ -1,6 +1,6 @@
 """Find the cause in what a job left behind: logs, directories of logs or of commcheck's rank reports, dumps of PyTorch's
-flight recorder or of py-spy, answers of ncclras, standard input; or show again what commcheck's own JSON reports said. Or look at a running
-job (--pid, --job).
+flight recorder or of py-spy, answers of ncclras, what ibstat, ibv_devinfo, ibdev2netdev and show_gids print, standard
+input; or show again what commcheck's own JSON reports said. Or look at a running job (--pid, --job).
 
 The records that `preflight --report-to stdout` leaves in a launcher's output are merged as the files of a directory are.
 Files may be compressed with gzip, zstd, bzip2 or xz. While it reads, what is sure already is said on standard error;
@@ -84,10 +84,17 @@ def _read(paths: "list[str]", *, quiet: bool) -> "Read":
         return Read(case)
     from commcheck.cli.dumps import take, with_logs
     from commcheck.cli.progress import Progress
+    from commcheck.cli.verbs import beside
+    from commcheck.cli.verbs import take as take_cards
 
+    cards = take_cards(paths)
+    if cards.case is not None and not cards.rest:
+        return Read(cards.case)
     progress = Progress(quiet=quiet)
-    found = with_logs(take(paths), lambda left: read(left, progress.say))
+    found = with_logs(take(cards.rest), lambda left: read(left, progress.say))
     progress.done()
+    if cards.case is not None:
+        found.case = beside(cards.case, found.case)
     return found
 
 

@@ -31,13 +31,17 @@ class Meeting(NamedTuple):
 
 
 def meetings(case: Case) -> Iterator[Meeting]:
-    """Every process whose host's cards are known, in a world that uses NCCL or may do so."""
+    """Every process whose host's cards are known, in a world that uses NCCL or may do so; and cards that somebody has shown,
+    with what was shown of settings."""
+    for host in case.hosts:
+        if host.fabric is not None and host.fabric.told_by:
+            yield Meeting(Seen(None, case.environment), host, host.fabric)
     if case.world is not None and "nccl" not in case.world.backend:
         return
     for who in seen(case) or _without_settings(case):
-        host = case.host(who.record.host) if who.record is not None else next(iter(case.hosts), None)
-        if host is not None and host.fabric is not None:
-            meeting = Meeting(who, host, host.fabric)
+        found = case.host(who.record.host) if who.record is not None else next(iter(case.hosts), None)
+        if found is not None and found.fabric is not None and not found.fabric.told_by:
+            meeting = Meeting(who, found, found.fabric)
             if case.world is not None or meeting.likely_nccl:
                 yield meeting
 
@@ -56,7 +60,13 @@ def of_port(meeting: Meeting, p: Port) -> Evidence:
     """A port as evidence."""
     rate = f", {p.port.rate:g} Gb/s" if p.port.rate else ""
     text = f"{p.name} ({p.port.layer or 'link layer not known'}): {p.port.state}/{p.port.physical}{rate}"
-    return of_host(meeting, text, "/sys/class/infiniband")
+    return of_cards(meeting, text)
+
+
+def of_cards(meeting: Meeting, text: str) -> Evidence:
+    """What is known of the cards, as evidence."""
+    told = f"{meeting.fabric.told_by} ({meeting.host.host})" if meeting.fabric.told_by else ""
+    return of_host(meeting, text, told or "/sys/class/infiniband")
 
 
 def of_host(meeting: Meeting, text: str, source: str = "/sys") -> Evidence:

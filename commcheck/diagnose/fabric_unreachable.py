@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commcheck.diagnose.fabric import Port, gid, gid_index, ports, usable
-from commcheck.diagnose.fabric_meeting import SHOWN, Meeting, fix, meetings, names, of_host, of_port
+from commcheck.diagnose.fabric_meeting import SHOWN, Meeting, fix, meetings, names, of_cards, of_port
 from commcheck.diagnose.rules.environment.settings import WORKS_ANYWAY, Finding, fact
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Evidence
@@ -106,8 +106,4 @@ def _repair(told: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _shown(meeting: Meeting, p: Port, one: Gid) -> Evidence:
-    return of_host(
-        meeting,
-        f"{p.name} gid {one.index}: {one.ipv4 or one.address} {one.kind} {one.interface}".rstrip(),
-        "/sys/class/infiniband",
-    )
+    return of_cards(meeting, f"{p.name} gid {one.index}: {one.ipv4 or one.address} {one.kind} {one.interface}".rstrip())

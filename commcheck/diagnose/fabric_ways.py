@@ -126,12 +126,17 @@ def _without_p2p(between: str, environment: Mapping[str, str], why: tuple[str, .
 
 
 def account(case: Case) -> tuple[str, ...]:
-    """The ways from this host, as sentences; for settings and facts without a world."""
-    host = case.hosts[0] if case.origin is Origin.STATIC and case.hosts else None
-    if host is None or host.fabric is None or not (host.fabric.gpus or host.fabric.cards):
+    """The ways from each host, as sentences; for settings and facts without a world."""
+    hosts = case.hosts if case.origin is Origin.STATIC else ()
+    said = [(host, text) for host in hosts for text in _of_host(host, case.environment)]
+    return tuple(text if len(hosts) == 1 else f"{host.host}: {text}" for host, text in said)
+
+
+def _of_host(host: HostFacts, environment: Mapping[str, str]) -> tuple[str, ...]:
+    if host.fabric is None or not (host.fabric.gpus or host.fabric.cards):
         return ()
-    found = (between_gpus(host.fabric, case.environment), between_hosts(host.fabric, case.environment))
-    return (*(way.sentence for way in found if way is not None), *_addresses(host, case.environment))
+    found = (between_gpus(host.fabric, environment), between_hosts(host.fabric, environment))
+    return (*(way.sentence for way in found if way is not None), *_addresses(host, environment))
 
 
 def _addresses(host: HostFacts, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ class Fabric(Value, frozen=True):
     `peer_memory`: the loaded module by which cards read GPU memory ("nvidia_peermem", "nv_peer_mem"), else "";
     `open_driver`: NVIDIA's open kernel modules are loaded, which offer dma-buf instead (None: no driver seen);
     `verbs`: /dev/infiniband has device files; `redirecting`: PCI bridges between the devices whose ACS sends peer traffic
-    up to the processor; None: that could not be read."""
+    up to the processor; None: that could not be read. `told_by`: the tools from whose text all this is; "": /sys itself."""
 
     cards: tuple[RdmaCard, ...] = ()
     gpus: tuple[PciDevice, ...] = ()
@@ -106,3 +106,4 @@ class Fabric(Value, frozen=True):
     open_driver: bool | None = None
     verbs: bool = False
     redirecting: tuple[str, ...] | None = None
+    told_by: str = ""
