@@ -165,7 +165,7 @@ SIGNATURES = table(
     ),
     Wording(
         {"port-range-exhausted": 0.8},
-        r"\bconnect(?:ing|ion|\(\))? (?!.*server socket).{0,120}Cannot assign requested address",
+        r"^(?!.*client socket has failed to connect).*\bconnect(?:ing|ion|\(\))? (?!.*server socket).{0,120}Cannot assign requested address",
         "cannot assign requested address",
         "the C library's text for EADDRNOTAVAIL on an outgoing connection",
         "connect to 10.9.0.2:4711: Cannot assign requested address",

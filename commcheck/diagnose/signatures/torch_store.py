@@ -47,6 +47,16 @@ SIGNATURES = table(
         "The server socket has failed to bind to [::]:29777 (errno: 98 - Address already in use).",
     ),
     Wording(
+        {"address-family-mismatch": 0.46, "port-range-exhausted": 0.35},
+        r"client socket has failed to connect to \S+ \(errno: 99 - ",
+        "client socket has failed to",
+        _SOCKET
+        + ", SocketConnectOp (mostly [::1], which a container without IPv6 does not have; the next address of the name is tried)",
+        "[W socket.cpp:697] [c10d] The client socket has failed to connect to [localhost]:12355 (errno: 99 - Cannot assign requested address).",
+        "[W socket.cpp:697] [c10d] The client socket has failed to connect to [localhost]:12355 (errno: 111 - Connection refused).",
+        versions="torch >= 1.11",
+    ),
+    Wording(
         {"port-refused": 0.45, "rank-missing": 0.44, "port-mismatch": 0.4},
         r"client socket has timed out after \d+ ?m?s while trying to connect to \((?:127\.[\d.]+|localhost|::1), \d+\)",
         "client socket has timed out",
