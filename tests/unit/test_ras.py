@@ -11,7 +11,7 @@ from pathlib import Path
 
 import made_ras
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commcheck.cli.dumps import take, with_logs
@@ -230,6 +230,7 @@ def groups_of(ranks):
     return {what: groups for what, groups in found.items() if len(groups) > 1}
 
 
+@settings(max_examples=60)
 @given(jobs(), st.booleans(), st.integers(0, 3))
 def test_text_is_read_back(ranks, verbose, timeouts):
     rows = made_ras.text(ranks, verbose=verbose, timeouts=timeouts).splitlines()
@@ -257,6 +258,7 @@ def test_text_is_read_back(ranks, verbose, timeouts):
     assert {f.error: f.count for f in (one.failures if one else ())} == errors
 
 
+@settings(max_examples=40)
 @given(jobs())
 def test_json_says_the_same(ranks):
     (answer,) = ras_json.parse("x", made_ras.as_json(ranks, timeouts=2).encode())
@@ -271,6 +273,7 @@ def test_json_says_the_same(ranks):
     )
 
 
+@settings(max_examples=30)
 @given(jobs())
 def test_whoever_is_named_is_not_like_the_others(ranks):
     """No rank that runs, has no error and has issued what the most advanced one has, is ever blamed."""
@@ -285,6 +288,7 @@ def test_whoever_is_named_is_not_like_the_others(ranks):
 LINES = [line for f in sorted(DATA.glob("*.txt")) for line in f.read_text().splitlines()]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=60)), max_size=40))
 def test_torn_answers_do_no_harm(lines):
     """Lines in any order, with any left out, between others."""
@@ -292,6 +296,7 @@ def test_torn_answers_do_no_harm(lines):
     judge(Case(origin=Origin.LOG, ras=answers))
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_any_json_is_read_or_refused(data):
     text = (DATA / "dead.json").read_bytes()
