@@ -93,11 +93,11 @@ def test_streams_are_measured_too(enter):
 
 def test_a_host_that_never_answers_is_missing_and_the_others_go_on(enter):
     begun = time.monotonic()
-    code, report, errors = through(silent_on_h2(enter), "--join-deadline", "4")
+    code, report, errors = through(silent_on_h2(enter), "--join-deadline", "8")
     assert_found(code, report, "rank-missing")
-    assert "h2: nothing has come within 4 s" in json.dumps(report["diagnoses"]), errors
+    assert "h2: nothing has come within 8 s" in json.dumps(report["diagnoses"]), errors
     assert [row.count("o") for row in report["reach"]] == [2, 2, 0, 2]
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 25
 
 
 def test_a_host_that_cannot_be_reached_is_not_waited_for(enter, tmp_path):
@@ -232,9 +232,17 @@ def test_in_an_allocation_it_starts_the_hosts_itself(cluster):
 
 
 @pytest.mark.whole
+def test_any_command_will_do_that_passes_its_input_to_all(cluster):
+    """And that puts tags before their lines."""
+    label = ("--through", "srun -N{count} -n{count} -w {hosts} --label --unbuffered")
+    assert_healthy(*allocated(cluster, *label))
+    assert_healthy(*allocated(cluster, *label, "--hosts", ",".join(ALL)))
+
+
+@pytest.mark.whole
 def test_a_host_on_which_srun_starts_nothing_is_missing(cluster):
     program = shlex.join((sys.executable, "-c", AWAY, sys.executable, "-m", "commcheck"))
-    code, report, _ = allocated(cluster, "--join-deadline", "5", "--program", program)
+    code, report, _ = allocated(cluster, "--join-deadline", "8", "--program", program)
     assert_found(code, report, "rank-missing")
 
 
