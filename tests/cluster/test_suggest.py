@@ -371,6 +371,7 @@ def test_nccl_is_told_an_interface_where_its_own_choice_is_not_reached(launcher)
 
 
 @needs_nccl
+@pytest.mark.whole
 def test_where_nccl_takes_an_address_with_no_setting_that_is_no_answer(launcher, tmp_path):
     conf = tmp_path / "nccl.conf"
     conf.write_text("NCCL_COMM_ID=10.99.0.1:5000\n")
