@@ -68,7 +68,8 @@ RULE = Rule(
             weight=0.9,
         ),
         Signature(
-            pattern="no CUDA-capable device is detected",
+            # TensorFlow says so too where no GPU is wanted: see signatures/tensorflow_keras.py.
+            pattern="^(?!.*failed call to cuInit).*no CUDA-capable device is detected",
             literal="no cuda-capable device",
             source="CUDA: cudaErrorNoDevice",
             positive="CUDA error: no CUDA-capable device is detected",

@@ -38,8 +38,8 @@ RULE = Rule(
     ),
     signatures=(
         Signature(
-            # What a library says that tries whether another one is there is no failure.
-            pattern=r"^(?!.*dlerror)(?!.*NCCL INFO)(?!.*libnccl-(?:net|tuner|profiler|env)).*?\.so(?:\.\d+)*: cannot open shared object file",
+            # What a library says that tries whether another one is there is no failure; nor is what it warns of.
+            pattern=r"^(?!.*dlerror)(?!.*NCCL INFO)(?!.*libnccl-(?:net|tuner|profiler|env))(?!.*\b(?:User|Runtime)?Warning: ).*?\.so(?:\.\d+)*: cannot open shared object file",
             literal="cannot open shared object file",
             source="glibc: elf/dl-load.c",
             positive="ImportError: libcudnn.so.8: cannot open shared object file: No such file or directory",
