@@ -21,7 +21,7 @@ from commcheck.model.taxonomy import Symptom
 APART = 4.0
 """Seconds between two answers from which on a rank that has not moved is more than a little late."""
 _DEAD, _LIKELIER, _OTHER = 0.62, 0.55, 0.4
-_STUCK, _ALIKE, _ONCE = 0.75, 0.55, 0.4
+_STUCK, _ALIKE, _LEFT, _ONCE = 0.75, 0.55, 0.5, 0.4
 _LINES = 6
 _STATES = frozenset({"rank-killed", "rank-stopped", "rank-crashed", "rank-exited", "rank-oom-killed", "script-error"})
 """What a look at the processes themselves says better."""
@@ -214,14 +214,17 @@ def _behind(case: Case, names: _Names) -> list[Told]:
     for one in last.communicators:
         splits = tuple(s for s in one.splits if s.what != STATUS)
         earlier = _earlier(case.ras, one)
-        if not splits or (earlier is not None and _state(earlier[1]) != _state(one)):
+        if earlier is not None and _state(earlier[1]) != _state(one):
             continue
         confidence = _ONCE
         if earlier is not None:
             apart = (last.seconds or 0.0) - (earlier[0].seconds or 0.0)
             told_when = last.seconds is not None and earlier[0].seconds is not None
             confidence = _STUCK if told_when and apart >= APART else _ALIKE
-        found.append(_who_is_behind(case, last, one, splits, names, confidence))
+        if splits:
+            found.append(_who_is_behind(case, last, one, splits, names, confidence))
+        elif earlier is not None:
+            found += _who_has_left(last, one, names)
     return sorted(found, key=lambda one: -one.match.confidence)[:1]
 
 
@@ -280,6 +283,30 @@ def _who_is_behind(
             next=() if confidence > _ONCE else (again,),
         ),
     )
+
+
+def _who_has_left(answer: Answer, one: Communicator, names: _Names) -> list[Told]:
+    """Ranks that have given a communicator up which the others go on with, and that for a while."""
+    for split in one.splits:
+        by_status = {g.value: g for g in split.groups} if split.what == STATUS else {}
+        left = by_status.get("NOCOMM")
+        if left is None or "RUNNING" not in by_status:
+            continue
+        ranks = names.of(one, left.members)
+        who = sentence(ranks, "has") if ranks else f"{left.count} rank(s) have"
+        match = Match(
+            symptom=Symptom.PERF_HANG,
+            title=f"{who} left {one.name}, and others of it have not",
+            confidence=_LEFT,
+            ranks=ranks,
+            evidence=(_seen(answer, split.said), _seen(answer, Said(text=_counts(split)))),
+            against=(Evidence(kind=EvidenceKind.FACT, text="the others may be about to leave it too"),),
+            next=(
+                f"what {ranks_text(ranks) or 'those ranks'} did last: whether the program, or an exception, ended its part",
+            ),
+        )
+        return [Told(cause="collective-missing-rank", match=match)]
+    return []
 
 
 def _counts(split: Split) -> str:

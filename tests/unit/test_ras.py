@@ -107,6 +107,21 @@ def test_ranks_that_call_different_things(tmp_path):
     assert roots[0].cause == "collective-order-mismatch"
 
 
+def test_who_has_left_a_communicator_that_the_others_go_on_with():
+    """For a moment that is so whenever one is given up."""
+    ranks = [
+        made_ras.Rank(n, "10.0.0.1", 100 + n, (0, 0, 0, 0, 9), "NOCOMM" if n == 3 else "RUNNING") for n in range(4)
+    ]
+    once, again = (
+        ras_json.parse("x", made_ras.as_json(ranks, timestamp=f"2026-05-04 10:00:{second}").encode())[0]
+        for second in ("00", "20")
+    )
+    assert not judge(Case(origin=Origin.LOG, ras=(once,))).diagnoses
+    (found,) = judge(Case(origin=Origin.LOG, ras=(once, again))).diagnoses
+    assert (found.cause, found.ranks, found.confidence) == ("collective-missing-rank", (3,), 0.5)
+    assert "has left" in found.title
+
+
 def test_ranks_of_a_smaller_communicator_are_the_worlds():
     """Their numbers in it are others; what they are in the world is known by their processes."""
     whole = json.loads(made_ras.as_json([made_ras.Rank(n, "10.0.0.1", 100 + n, (0, 0, 0, 0, 5)) for n in range(4)]))
