@@ -22,10 +22,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from commcheck.diagnose.ingest.plain_pickle import NotPlainError, load
+from commcheck.diagnose.ingest.repeats import Alike, Maker
 from commcheck.errors import InputError
 from commcheck.model.base import Value
 
 _HEAD = 1 << 16
+_LARGE = 1 << 63
 _JSON_SIGNS = (b'"pg_config"', b'"pg_status"', b'"entries"', b'"collective_seq_id"')
 _PICKLE_SIGNS = (b"pg_config", b"pg_status", b"entries")
 _RANKS = re.compile(r"\d{1,7}")
@@ -95,7 +97,8 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     """One dump. `rank` where it is known; else the file's name must tell it.
 
     Raises InputError, naming the file, for what is no dump, or a pickle that is no plain data."""
-    value = decoded(name, data)
+    made = _Made()
+    value = _decoded(name, data, made)
     found = rank_of(name) if rank is None else rank
     if found is None:
         raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
@@ -104,12 +107,17 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     newest: object = None
     entries = _list(value.get("entries"))
     for entry in entries:
-        call = call_of(entry)
-        if call is not None:
-            newest = entry
-            calls.append(call)
-            if isinstance(entry, dict) and is_whole(entry):
-                whole = call.group
+        call = entry if isinstance(entry, Call) else call_of(entry)
+        if call is None:
+            continue
+        newest = entry
+        calls.append(call)
+        if isinstance(entry, dict) and is_whole(entry):
+            made.whole.add(call.group)
+        if call.group in made.whole:
+            whole = call.group
+    if isinstance(newest, Call):
+        newest = made.newest
     if isinstance(newest, dict):  # of thousands of calls, the stacks would take most of the time and memory
         calls[-1] = msgspec.structs.replace(calls[-1], frames=_frames(newest.get("frames")))
     oldest = entries[0].get("record_id") if entries and isinstance(entries[0], dict) else 0
@@ -123,8 +131,48 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     )
 
 
+class _Made:
+    """The calls of entries that differ in numbers alone, without a dict for each. `whole`: the groups of all ranks; `newest`: an
+    entry that is as the last one was, but for numbers."""
+
+    def __init__(self) -> None:
+        self.whole: set[str] = set()
+        self.newest: dict[object, object] = {}
+
+    def __call__(self, first: dict[object, object], keys: list[object]) -> Maker | None:
+        call = call_of(first)
+        if call is None or not _list(first.get("process_group")):  # the group may be told by a number
+            return None
+        if is_whole(first):
+            self.whole.add(call.group)
+        at = {key: n for n, key in enumerate(keys)}
+        seq = at.get("collective_seq_id" if "collective_seq_id" in first else "seq_id")
+        created, timeout = at.get("time_created_ns"), at.get("timeout_ms")
+
+        def make(numbers: Sequence[int | float]) -> Call:
+            self.newest = first
+            return Call(
+                seq=call.seq if seq is None else _int(numbers[seq]),
+                op=call.op,
+                elements=call.elements,
+                dtype=call.dtype,
+                group=call.group,
+                ended=call.ended,
+                backend=call.backend,
+                created=call.created if created is None else _int(numbers[created]) / 1e9,
+                timeout=call.timeout if timeout is None else _int(numbers[timeout]) / 1e3,
+                peer=call.peer,
+            )
+
+        return make
+
+
 def decoded(name: str, data: bytes) -> dict[object, object]:
     """The dict that a dump is. Raises InputError, as `parse` does."""
+    return _decoded(name, data, None)
+
+
+def _decoded(name: str, data: bytes, alike: Alike | None) -> dict[object, object]:
     if data[:_HEAD].lstrip().startswith(b"{"):
         try:
             value = msgspec.json.decode(data)
@@ -132,7 +180,7 @@ def decoded(name: str, data: bytes) -> dict[object, object]:
             raise InputError(f"{name} is no whole JSON of a flight recorder ({error}): copy it again") from error
     else:
         try:
-            value = load(data)
+            value = load(data, alike)
         except NotPlainError as error:
             raise InputError(f"{name} is no flight recorder's pickle that can be trusted: {error}") from error
     if not isinstance(value, dict):
@@ -159,7 +207,9 @@ def _list(value: object) -> Sequence[object]:
 
 def _int(value: object) -> int:
     """A number, whether it is one or written as text; 0 for what is neither."""
-    if isinstance(value, int | float) and abs(value) < 1 << 63:
+    if type(value) is int and -_LARGE < value < _LARGE:  # nearly always
+        return value
+    if isinstance(value, int | float) and abs(value) < _LARGE:
         return int(value)
     return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else 0
 

@@ -4,10 +4,15 @@
 anybody's file. What may come out is None, bool, int, float, str, bytes, list, tuple and dict, with keys that are none of
 the containers. Opcodes and their arguments are those of CPython's Lib/pickletools.py, protocols 0 to 5; c10's own
 pickler (torch/csrc/jit/serialization/pickler.cpp) writes a part of protocol 2.
+
+Thousands of entries of a recorder's dump have the same code but for the numbers in it. A dict whose code is that of an
+earlier one, but for its numbers, is a copy of that one with other numbers: see `repeats`.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+from commcheck.diagnose.ingest.repeats import Alike, Repeats
 
 LARGEST = 64 << 20
 """Bytes of a pickle that is read; a recorder's buffer of 2000 entries with their frames has under 10 MB."""
@@ -38,30 +43,34 @@ _MARK = object()
 class _Reader:
     """A pickle machine without the opcodes that could do anything."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, alike: Alike | None, *, copying: bool) -> None:
         self._data = data
         self._at = 0
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
+        self.repeats = Repeats(data, self._memo, MOST, alike) if copying else None
 
     def run(self) -> object:
         """The one value of the pickle. The opcodes of which a dump mostly consists are carried out here: a call for each
         would take four times as long."""
-        data, stack, memo, at = self._data, self._stack, self._memo, 0
+        data, stack, memo, at, repeats = self._data, self._stack, self._memo, 0, self.repeats
         for _ in range(2 * MOST):
             code = data[at]
             at += 1
-            if code == 0x68:  # BINGET
+            if code == 0x7D and repeats is not None:  # EMPTY_DICT
+                made, at = repeats.at(at - 1)
+                stack.extend(made or ({},))
+            elif code == 0x68:  # BINGET
                 stack.append(memo[data[at]])
                 at += 1
             elif code == 0x6A:  # LONG_BINGET
                 stack.append(memo[int.from_bytes(data[at : at + 4], "little")])
                 at += 4
             elif code == 0x71 and stack[-1] is not _MARK:  # BINPUT
-                memo[data[at]] = stack[-1]
+                self._remember(data[at], stack[-1])
                 at += 1
             elif code == 0x72 and stack[-1] is not _MARK:  # LONG_BINPUT
-                memo[int.from_bytes(data[at : at + 4], "little")] = stack[-1]
+                self._remember(int.from_bytes(data[at : at + 4], "little"), stack[-1])
                 at += 4
             elif code == 0x4B:  # BININT1
                 stack.append(data[at])
@@ -74,6 +83,8 @@ class _Reader:
                 self._at = at
                 self._step(data[at - 1 : at])
                 at = self._at
+                if code == 0x75 and repeats is not None:  # SETITEMS
+                    repeats.learn(at, stack[-1])
         else:
             raise NotPlainError(f"it has more than {2 * MOST} opcodes")
         if len(stack) != 1 or stack[0] is _MARK:
@@ -219,6 +230,11 @@ class _Reader:
         value = self.top()
         if value is _MARK:
             raise NotPlainError("a value is missing")
+        self._remember(at, value)
+
+    def _remember(self, at: int, value: object) -> None:
+        if self.repeats is not None and at in self._memo:
+            self.repeats.forget()
         self._memo[at] = value
 
     def memoize(self) -> None:
@@ -318,14 +334,17 @@ def _skip_items(items: list[object]) -> None:
     """POP_MARK throws away what it takes."""
 
 
-def load(data: bytes) -> object:
-    """The value of a pickle of plain data. Raises NotPlainError for everything else; never anything but that.
+def load(data: bytes, alike: Alike | None = None, *, copying: bool = True) -> object:
+    """The value of a pickle of plain data. Raises NotPlainError for everything else; never anything but that. In time and
+    memory linear in the size of `data`.
 
-    In time and memory linear in the size of `data`."""
+    `alike`: asked what is to stand, instead of dicts, for those whose code is that of an earlier one but for their numbers.
+    `copying`: false to carry out every opcode."""
     if len(data) > LARGEST:
         raise NotPlainError(f"it has {len(data)} bytes, more than {LARGEST}")
+    reader = _Reader(data, alike, copying=copying)
     try:
-        value = _Reader(data).run()
+        value = reader.run()
     except NotPlainError:
         raise
     except IndexError as error:
@@ -338,21 +357,30 @@ def load(data: bytes) -> object:
     return value
 
 
+_CONTAINERS = frozenset((list, tuple, dict))
+
+
 def _check(value: object) -> None:
-    """Raise NotPlainError where the value is too deep, refers to itself, or shares its parts too often."""
-    level: list[object] = [value]
+    """Raise NotPlainError where the value is too deep, refers to itself, or shares its parts too often. A part that is shared
+    is looked at once at each depth, and counts as often as it is there."""
+    level: dict[int, tuple[object, int]] = {id(value): (value, 1)} if type(value) in _CONTAINERS else {}
     seen = 0
     for _ in range(DEEPEST + 1):
-        inner: list[object] = []
-        for container in level:
+        inner: dict[int, tuple[object, int]] = {}
+        for container, times in level.values():
+            parts: Collection[object] = ()
             if isinstance(container, dict):
-                inner.extend(container.values())
+                parts = container.values()
             elif isinstance(container, list | tuple):
-                inner.extend(container)
-            if seen + len(inner) > MOST:
+                parts = container
+            seen += times * len(parts)
+            if seen > MOST:
                 raise NotPlainError(f"it holds more than {MOST} values")
-        seen += len(inner)
-        level = [part for part in inner if isinstance(part, list | tuple | dict)]
+            for part in parts:
+                if type(part) in _CONTAINERS:
+                    known = inner.get(id(part))
+                    inner[id(part)] = (part, times if known is None else times + known[1])
+        level = inner
         if not level:
             return
     raise NotPlainError(f"it is nested more than {DEEPEST} deep, or within itself")
