@@ -48,6 +48,10 @@ def test_what_a_start_failed_with(cause: str, text: str) -> None:
 
 
 HARMLESS = (
+    "[trainer-a:41] mca_base_component_repository_open: unable to open mca_plm_lsf: libbat.so: cannot open shared object file: No such file or directory (ignored)",
+    "[trainer-a:41] mca_base_component_repository_open: unable to open mca_op_avx: /usr/lib/openmpi/mca_op_avx.so: undefined symbol: ompi_op_base_module_t_class (ignored)",
+    "slurmstepd: error: Unable to create TMPDIR [/tmp/user/1000]: Permission denied\nslurmstepd: error: Setting TMPDIR to /tmp",
+    "W0101 10:00:00.000 torch/distributed/elastic/rendezvous/dynamic_rendezvous.py:1267] The node 'a_1_0' has failed to send a keep-alive heartbeat to the rendezvous '100' due to an error of type RendezvousTimeoutError.",
     "libibverbs: Warning: couldn't load driver 'libmlx5-rdmav34.so': libmlx5-rdmav34.so: cannot open shared object file: No such file or directory",
     "t/io/image.py:13: UserWarning: Failed to load image Python extension: libjpeg.so.62: cannot open shared object file: No such file or directory",
     "E tensorflow/stream_executor/cuda/cuda_driver.cc:271] failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected",

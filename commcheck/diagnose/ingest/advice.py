@@ -28,11 +28,13 @@ _HEDGES = Lazy(
 _HINTS = (
     "can ", "could ", "may ", "might ", "possib", "potential", "likely", "this ", "typical", "usual", "often", "probabl",
     "consider", "try ", "you ", "please ", "also ", "hint", "tip", "note", "suggest", "make sure",
+    "(ignored)",
 )  # fmt: skip
-# Whole lines that say of themselves that nothing has failed (tensorflow: bfc_allocator.cc; vllm, sglang: custom_all_reduce.py).
+# Whole lines that say of themselves that nothing has failed (tensorflow: bfc_allocator.cc; vllm, sglang: custom_all_reduce.py;
+# Open MPI, PRRTE, PMIx: mca/base, "unable to open mca_op_avx: ... (ignored)").
 _NO_FAILURE = (
     "the caller indicates that this is not a failure", "to silence this warning", "can be safely ignored",
-    "you can safely ignore", "can safely be ignored",
+    "you can safely ignore", "can safely be ignored", " (ignored)",
 )  # fmt: skip
 _ONE_MESSAGE = 1000  # characters; a longer line may hold several messages
 _CLAUSE_BEGIN = Lazy(r"[.,;:!?(]\s+|(?<=[a-z0-9])\.(?=[A-Z])")

@@ -134,7 +134,7 @@ SIGNATURES = table(
     Wording(
         {"launcher-failure": 0.62},
         _SLURMS
-        + r"(?!\S+: tasks? [\d,-]+: |.{0,40}(?:CANCELLED|FAILED|Terminating|[Oo]om|OOM|Node failure|Exceeded|[Dd]etected \d|Unable to resolve \S|First task exited|Job step aborted|step (?:tasks )?killed|hostname))",
+        + r"(?!\S+: tasks? [\d,-]+: |.{0,40}(?:CANCELLED|FAILED|Terminating|[Oo]om|OOM|Node failure|Exceeded|[Dd]etected \d|Unable to resolve \S|First task exited|Job step aborted|step (?:tasks )?killed|hostname|Unable to create TMPDIR|Setting TMPDIR to))",
         "srun: error: | srun: fatal: | salloc: error: | salloc: fatal: | sbatch: error: | sbatch: fatal: | slurmstepd: error: | slurmstepd: fatal: ",
         "slurm: srun, salloc, sbatch and slurmstepd of themselves and their plugins (what they say of tasks is told by others)",
         "slurmstepd: error: pyxis: container start failed with error code: 1",

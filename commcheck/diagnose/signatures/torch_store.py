@@ -254,7 +254,7 @@ SIGNATURES = table(
             "port-refused": 0.35,
             "launcher-mismatch": 0.3,
         },
-        r"RendezvousTimeoutError",
+        r"^(?!.*has failed to (?:shut ?down|send a keep-alive)).*RendezvousTimeoutError",
         "rendezvoustimeouterror",
         "pytorch: torch/distributed/elastic/rendezvous/dynamic_rendezvous.py",
         "torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError",
