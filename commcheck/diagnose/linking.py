@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.view import data_probes, died, gone, in_phase, published
+from commcheck.diagnose.view import (
+    data_probes,
+    died,
+    gone,
+    in_phase,
+    phase_of_end,
+    published,
+    symptom_in,
+    world_failed,
+)
 from commcheck.model.base import Value, remembered
 from commcheck.model.case import Case, Outcome, Probe
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Link
 from commcheck.model.phase import PHASES, Phase
+from commcheck.model.taxonomy import Symptom
 
 Direction = tuple[int, int]
 
@@ -114,6 +124,18 @@ def blamed(found: Blocked, directions: tuple[Direction, ...]) -> tuple[int, ...]
     ranks = culprits(directions)
     every = culprits(tuple(found.failed))
     return every if len(every) == 1 and every[0] in ranks else ranks
+
+
+def symptom(case: Case, otherwise: Symptom) -> Symptom:
+    """`otherwise`, or where all ranks had been connected, and the network went away under them: a hang of that phase."""
+    ends = [phase_of_end(r) for r in case.ranks if r.started != "not-started"]
+    stands = any(s.stuck for r in case.ranks for s in r.sockets)
+    if not stands or not ends or any(p not in _CONNECTED for p in ends) or not world_failed(case):
+        return otherwise
+    return symptom_in(min(ends, key=PHASES.index), hang=True)
+
+
+_CONNECTED = (Phase.FIRST_COLLECTIVE, Phase.VERIFY, Phase.STEADY)
 
 
 def shown(case: Case, found: Blocked, directions: tuple[Direction, ...]) -> tuple[Evidence, ...]:

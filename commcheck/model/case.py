@@ -188,6 +188,10 @@ class Published(Value, frozen=True):
 DNS_PORT = 53
 
 
+STUCK = 2
+"""Repetitions of a packet in a row from which it is more than one lost by chance: the second is 0.6 s after the packet."""
+
+
 class Socket(Value, frozen=True):
     """A row of the kernel's TCP or UDP table that belongs to the rank's process.
 
@@ -204,6 +208,11 @@ class Socket(Value, frozen=True):
     receive_queue: int = 0
     retransmits: int = 0
     interface: str = ""
+
+    @property
+    def stuck(self) -> bool:
+        """What was sent on it has been repeated again and again, and the other side's kernel acknowledges nothing."""
+        return self.state == "ESTAB" and self.protocol == "tcp" and self.send_queue > 0 and self.retransmits >= STUCK
 
     @property
     def asks_for_names(self) -> bool:
@@ -224,7 +233,8 @@ class Outcome(StrEnum):
 
 
 class Probe(Value, frozen=True):
-    """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer),
+    """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer), "back"
+    (only looked up: the route of rank 0's host to a rank that waits for its store),
     "bulk" (64 KiB through a data connection), "nccl" (both, to the address that NCCL takes on a peer), "name" (a look-up).
 
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are

@@ -13,7 +13,7 @@ from commcheck.errors import LaunchError
 from commcheck.model.base import Value
 from commcheck.model.case import HostFacts, Listener, Outcome, Probe
 from commcheck.model.plan import Place
-from commcheck.probe.connect import answers_as_store, connect
+from commcheck.probe.connect import answers_as_store, connect, way
 from commcheck.probe.ras import Door, Reply, ask
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
@@ -81,6 +81,10 @@ def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
     results: list[tuple[int, Probe]] = []
 
     def one(target: Target) -> None:
+        if target.kind == "back":
+            # A packet would tell the other host our hardware address, and so mend what is to be found.
+            results.append((target.rank, way(target.address, target.port, target.kind, target.peer_rank)))
+            return
         probe = connect(target.address, target.port, kind=target.kind, peer_rank=target.peer_rank)
         if probe.outcome is Outcome.OK and target.kind == "master":
             store = answers_as_store(target.address, target.port)

@@ -12,8 +12,7 @@ import msgspec
 
 from commcheck.model.case import Outcome, Probe
 from commcheck.probe.attempts import connected
-from commcheck.probe.neighbours import router, sent_back
-from commcheck.probe.neighbours import unanswered as unanswered
+from commcheck.probe.neighbours import router, sent_back, unanswered
 from commcheck.probe.tcpinfo import Counted, counted
 
 CONNECT_DEADLINE = 1.3
@@ -74,6 +73,18 @@ def connect(
             return last
         deadline = min(deadline, NEXT_DEADLINE)
     return last
+
+
+def way(address: str, port: int, kind: str, peer_rank: int | None) -> Probe:
+    """Whether this host has a route to an address, without sending anything: the kernel looks it up for a datagram."""
+    begin = time.monotonic()
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((address, port))
+    except OSError as e:
+        outcome = Outcome.UNREACHABLE if e.errno in UNREACHABLE else Outcome.OTHER
+        return _probe(kind, address, port, outcome, begin, peer_rank, number=e.errno or 0, detail=e.strerror or str(e))
+    return _probe(kind, address, port, Outcome.OK, begin, peer_rank)
 
 
 def exchange(

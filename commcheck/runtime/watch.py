@@ -16,11 +16,12 @@ from commcheck.model.base import Value
 from commcheck.model.case import Case, Ended, HostFacts, Listener, Origin, Outcome, Socket
 from commcheck.model.phase import Phase
 from commcheck.model.plan import Place
-from commcheck.probe.agent import Answer, Request, Target
+from commcheck.probe.agent import Answer
 from commcheck.runtime import evidence, ras
 from commcheck.runtime.agents import Asking
 from commcheck.runtime.collect import Seen, case, hosts_with_versions
-from commcheck.runtime.world import RunningRank, RunningWorld
+from commcheck.runtime.targets import phase_of, requests
+from commcheck.runtime.world import RunningWorld
 
 QUIET = 0.5
 """Seconds without a word from any rank after which it is looked whether anything moves."""
@@ -38,8 +39,6 @@ GROWTH = 1.6
 """Factor by which the next look is put off when the evidence did not decide."""
 QUIET_LIMIT = 2.0
 """Seconds between two looks at most: a rank that joins others also learns from what they leave in the directory."""
-TARGETS_LIMIT = 64
-"""Connections tried per place when a world stalls."""
 PHASE_PATIENCE: dict[Phase, float] = {
     Phase.RESOLVE: 15.0,
     Phase.STORE: 20.0,
@@ -216,7 +215,7 @@ class Watch:
         """The standstill has lasted longer than anything harmless does, or than the others may be late."""
         if self._terms.join_deadline is not None:
             return self._world.seconds >= self._terms.join_deadline
-        phases = [p for p in map(_phase_of, self._world.alive) if p is not None]
+        phases = [p for p in map(phase_of, self._world.alive) if p is not None]
         return time.monotonic() - self._world.last_event > max(
             (PHASE_PATIENCE[p] for p in phases), default=START_PATIENCE
         )
@@ -247,30 +246,7 @@ class Watch:
 
     def _asking(self) -> Asking:
         """Start to try from outside what the waiting ranks try: the store's port, and each other's data ports."""
-        store = [r for r in self._world.ranks if _phase_of(r) is Phase.STORE]
-        group = [r for r in self._world.alive if _phase_of(r) is Phase.GROUP]
-        targets: dict[Place, list[Target]] = {}
-        listening: dict[Place, set[int]] = {}
-        for rank in self._world.ranks if store else ():
-            port = _port(rank)
-            if port is not None:
-                listening.setdefault(rank.plan.place, set()).add(port)
-        for rank in store:
-            target = _store_target(rank)
-            if target is not None:
-                targets.setdefault(rank.plan.place, []).append(target)
-        for rank in group:
-            targets.setdefault(rank.plan.place, []).extend(self._data_targets(rank))
-        return Asking(
-            {
-                place: Request(
-                    parent=0,
-                    targets=tuple(targets.get(place, ())[:TARGETS_LIMIT]),
-                    listening_on=tuple(sorted(listening.get(place, ()))),
-                )
-                for place in targets.keys() | listening.keys()
-            }
-        )
+        return Asking(requests(self._world, self._seen.sockets))
 
     def _take(self, answers: dict[Place, Answer]) -> None:
         """Add what the probes from outside found.
@@ -289,23 +265,6 @@ class Watch:
             self._hosts = tuple(
                 _with_listeners(h, answer.listeners) if h.host == place.host else h for h in self._hosts
             )
-
-    def _data_targets(self, rank: RunningRank) -> list[Target]:
-        """The listeners of all other ranks in the group phase, as the kernel shows them."""
-        found = []
-        for other in self._world.alive:
-            if other is rank or _phase_of(other) is not Phase.GROUP or other.plan.place == rank.plan.place:
-                continue
-            store_port = _port(other)
-            for s in self._seen.sockets.get(other.plan.slot, ()):
-                if s.state == "LISTEN" and s.local_port != store_port and s.local_address not in ("0.0.0.0", "::"):
-                    peer = int(other.plan.environment.get("RANK", other.plan.slot))
-                    found.append(
-                        Target(
-                            rank=rank.plan.slot, address=s.local_address, port=s.local_port, kind="data", peer_rank=peer
-                        )
-                    )
-        return found
 
     # -- ending
 
@@ -348,29 +307,9 @@ class Watch:
         return self._case(ended)
 
 
-def _phase_of(rank: RunningRank) -> Phase | None:
-    for event in reversed(rank.events):
-        if isinstance(event, journal.Began | journal.Finished):
-            return event.phase
-    return None
-
-
 def _listening(tables: dict[int, tuple[Socket, ...]]) -> frozenset[int]:
     """The ports on which the ranks listen."""
     return frozenset(s.local_port for rows in tables.values() for s in rows if s.state == "LISTEN")
-
-
-def _port(rank: RunningRank) -> int | None:
-    text = rank.plan.environment.get("MASTER_PORT", "")
-    return int(text) if text.isdigit() and 0 < int(text) < 65536 else None
-
-
-def _store_target(rank: RunningRank) -> Target | None:
-    port = _port(rank)
-    address = rank.plan.environment.get("MASTER_ADDR", "")
-    if port is None or not address:
-        return None
-    return Target(rank=rank.plan.slot, address=address, port=port, kind="master", peer_rank=0)
 
 
 def _with_listeners(facts: HostFacts, listeners: tuple[Listener, ...]) -> HostFacts:

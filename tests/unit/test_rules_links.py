@@ -516,3 +516,26 @@ def test_a_router_that_is_not_there_is_a_wrong_route_and_no_silent_host():
 def size_of_two():
     """A third rank, which has come to the store."""
     return rank(2, last=Phase.PROBE, published=())
+
+
+def test_who_cannot_answer_is_told_from_a_firewall():
+    waiting = asking(2, unanswered=False)
+    zero = rank(0, last=Phase.STORE, published=())
+    back = Probe(kind="back", target=address(2), port=29500, outcome=Outcome.UNREACHABLE, peer_rank=2, errno="EACCES")
+    judged = match.judge(world(replace(zero, probes=(back,)), rank(1, published=()), waiting))
+    lead = judged.diagnoses[0]
+    assert (lead.cause, lead.ranks, lead.role) == ("route-missing", (0,), Role.ROOT)
+    fine = replace(back, outcome=OK)
+    judged = match.judge(world(replace(zero, probes=(fine,)), rank(1, published=()), waiting))
+    assert judged.diagnoses[0].cause == "port-dropped"
+
+
+def test_a_network_that_went_away_among_the_collectives_is_no_failure_of_the_setup():
+    ranks = full({(0, 1): SILENT, (1, 0): SILENT}, size=2, last=Phase.VERIFY)
+    assert data_ports_dropped.match(world(*ranks)).symptom is Symptom.SETUP_HANG_TIMEOUT
+    lost = Socket(
+        family="ipv4", protocol="tcp", local_address=address(0), local_port=40000, remote_address=address(1),
+        remote_port=50000, state="ESTAB", send_queue=100, retransmits=2,
+    )  # fmt: skip
+    stuck = (replace(ranks[0], sockets=(lost,)), ranks[1])
+    assert data_ports_dropped.match(world(*stuck)).symptom is Symptom.PERF_HANG

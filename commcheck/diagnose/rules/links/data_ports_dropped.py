@@ -12,7 +12,7 @@ timeout later and without an address.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown, unanswerable
+from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown, symptom, unanswerable
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -28,7 +28,7 @@ def match(case: Case) -> Match | None:
         return None
     ranks = blamed(found, directions)
     return Match(
-        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        symptom=symptom(case, Symptom.SETUP_HANG_TIMEOUT),
         title=f"Data ports are dropped between ranks {_pairs(directions)}; the store's port is open",
         confidence=settled(case, 0.9),
         ranks=ranks,

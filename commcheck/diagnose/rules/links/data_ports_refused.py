@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown
+from commcheck.diagnose.linking import blamed, blocked, hosts, links, settled, shown, symptom
 from commcheck.diagnose.rules.links.data_ports_dropped import opened
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Outcome
@@ -28,7 +28,7 @@ def match(case: Case) -> Match | None:
         return None
     ranks = blamed(found, directions)
     return Match(
-        symptom=Symptom.SETUP_FAILURE,
+        symptom=symptom(case, Symptom.SETUP_FAILURE),
         title=f"Data ports are refused to {ranks_text(sorted({b for _, b in directions}))}, where the peers listen",
         confidence=settled(case, 0.9),
         ranks=ranks,

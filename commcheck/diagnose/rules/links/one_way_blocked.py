@@ -12,7 +12,7 @@ rank order and hang in another.
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import blocked, hosts, links, settled, shown
+from commcheck.diagnose.linking import blocked, hosts, links, settled, shown, symptom
 from commcheck.diagnose.rules.links.data_ports_dropped import opened
 from commcheck.diagnose.view import evidence, world_failed
 from commcheck.model.base import ranks_text
@@ -46,7 +46,7 @@ def match(case: Case) -> Match | None:
         )
     )
     return Match(
-        symptom=Symptom.SETUP_HANG_TIMEOUT if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
+        symptom=symptom(case, Symptom.SETUP_HANG_TIMEOUT) if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
         title=f"Connections {where if out else f'to {ranks_text(ranks)} are blocked; from it they work'}",
         confidence=settled(case, 0.92),
         ranks=ranks,

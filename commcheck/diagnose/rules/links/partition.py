@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from commcheck.diagnose.linking import Direction, blocked, hosts, links, settled, shown
+from commcheck.diagnose.linking import Direction, blocked, hosts, links, settled, shown, symptom
 from commcheck.model.case import Case, Outcome
 from commcheck.model.diagnosis import Fix, Match
 from commcheck.model.rule import Rule
@@ -31,7 +31,7 @@ def match(case: Case) -> Match | None:
     text = " | ".join(", ".join(map(str, sorted(g))) for g in groups)
     directions = tuple(found.failed)
     return Match(
-        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        symptom=symptom(case, Symptom.SETUP_HANG_TIMEOUT),
         title=f"The network is cut between the ranks {text}",
         confidence=settled(case, 0.94),
         ranks=ranks,

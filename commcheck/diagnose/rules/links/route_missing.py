@@ -24,7 +24,7 @@ from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 def match(case: Case) -> Match | None:
     """Our own attempt, at the store's port or a peer's, met ENETUNREACH or EHOSTUNREACH, or its router answers no ARP."""
-    return _store(case) or _data(case)
+    return _store(case) or _back(case) or _data(case)
 
 
 def _unrouted(probe: Probe | None) -> bool:
@@ -60,6 +60,34 @@ def _store(case: Case) -> Match | None:
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in lost),
         evidence=tuple(e for r in lost[:6] for e in _why(case, r, master_probe(r))),
         fixes=(*fixes, _route(probe.target, names(lost))),
+    )
+
+
+def _back(case: Case) -> Match | None:
+    """Rank 0's host has no way to ranks whose connections to the store get no answer."""
+    zero = rank_zero(case)
+    waiting = {
+        r.name: r for r in started(case) if (p := master_probe(r)) is not None and p.outcome is Outcome.TIMED_OUT
+    }
+    back = [p for p in zero.probes if p.kind == "back" and p.outcome is Outcome.UNREACHABLE] if zero is not None else []
+    lost = {p.peer_rank: p for p in back if p.peer_rank is not None and p.peer_rank in waiting}
+    if zero is None or not lost:
+        return None
+    first = next(iter(lost.values()))
+    seen = [e for p in list(lost.values())[:6] for e in _why(case, zero, p)]
+    for r in [waiting[n] for n in lost][:3]:
+        probe = master_probe(r)
+        text = f"{probe.target} port {probe.port}: {probe.detail}" if probe is not None else ""
+        seen.append(evidence(EvidenceKind.PROBE, text, r, "own connection"))
+    return Match(
+        symptom=Symptom.SETUP_HANG_TIMEOUT,
+        title=_title((zero.name,), f"{first.target}, whom it has to answer", first),
+        confidence=0.93,
+        ranks=(zero.name,),
+        hosts=(zero.host,),
+        links=tuple(Link(source=zero.host, target=waiting[n].host) for n in lost),
+        evidence=tuple(seen),
+        fixes=(_route(first.target, (zero.name,)),),
     )
 
 
