@@ -102,24 +102,23 @@ def parse(name: str, data: bytes, rank: int | None = None) -> Dump:
     found = rank_of(name) if rank is None else rank
     if found is None:
         raise InputError(f"{name}: its name does not tell the rank: name it like nccl_trace_rank_3")
-    calls = []
-    whole = ""
-    newest: object = None
+    calls: list[Call] = []
+    newest: tuple[int, dict[object, object]] = (0, {})
     entries = _list(value.get("entries"))
     for entry in entries:
-        call = entry if isinstance(entry, Call) else call_of(entry)
-        if call is None:
+        if type(entry) is Call:  # nearly always
+            calls.append(entry)
             continue
-        newest = entry
-        calls.append(call)
-        if isinstance(entry, dict) and is_whole(entry):
-            made.whole.add(call.group)
-        if call.group in made.whole:
-            whole = call.group
-    if isinstance(newest, Call):
-        newest = made.newest
-    if isinstance(newest, dict):  # of thousands of calls, the stacks would take most of the time and memory
-        calls[-1] = msgspec.structs.replace(calls[-1], frames=_frames(newest.get("frames")))
+        call = call_of(entry)
+        if call is not None and isinstance(entry, dict):
+            calls.append(call)
+            newest = (len(calls), entry)
+            if is_whole(entry):
+                made.whole.add(call.group)
+    if calls:  # of thousands of calls, the stacks would take most of the time and memory
+        last = newest[1] if newest[0] == len(calls) else made.newest
+        calls[-1] = msgspec.structs.replace(calls[-1], frames=_frames(last.get("frames")))
+    whole = next((call.group for call in reversed(calls) if call.group in made.whole), "")
     oldest = entries[0].get("record_id") if entries and isinstance(entries[0], dict) else 0
     return Dump(
         rank=found,
