@@ -34,8 +34,10 @@ def blame(failing: Collection[Pair], tried: Collection[Pair]) -> Blamed:
     left, hosts = set(failing), dict[int, str]()
     if not left or len(left) == len(set(tried)):
         return Blamed(hosts={}, links=tuple(sorted(left)))
-    bad, every = _partners(left), _partners(tried)
-    known = _Shares(left, tried)
+    ends = {h for d in left for h in d}
+    theirs = [d for d in tried if d[0] in ends or d[1] in ends]  # the others of a thousand hosts are not to blame
+    bad, every = _partners(left), _partners(theirs)
+    known = _Shares(left, theirs)
     while bad:
         guilty = [h for h in bad if len(bad[h]) >= max(AT_LEAST, math.ceil(SHARE * len(every[h])))]
         if not guilty:

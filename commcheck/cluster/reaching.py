@@ -10,6 +10,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from statistics import median
+
+from msgspec.structs import replace
 
 from commcheck.cluster import wire
 from commcheck.cluster.values import PortTry, Reached, Target
@@ -24,6 +27,9 @@ INSIST_AFTER, INSIST_WITH = 0.6, 5
 """Seconds of silence after which so many attempts more are made at each silent port (as `probe.attempts`)."""
 STALLED = 2.0
 """Seconds in which no further byte of 64 KiB is acknowledged: TCP has repeated it three times by then."""
+MOVED_AGAIN, MOVED_SLOW = 8, 4.0
+"""Links over which pieces went so many times slower than over this host's others get a second try, by themselves: somebody may
+have been busy. So many at most, the slowest."""
 NAMES_AT_ONCE = 32
 """Look-ups in the works at a time: each is a thread."""
 LARGE_DEADLINE = 8.0
@@ -43,7 +49,16 @@ def meet_these(targets: Sequence[Target], *, moving: bool = False) -> tuple[Reac
     """These, in this order. `moving`: with further pieces, by which a link that is far slower than others is noticed."""
     names = _names(tuple(t.name for t in targets))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return tuple(pool.map(lambda t: _one(t, *names[t.name], moving=moving), targets))
+        found = tuple(pool.map(lambda t: _one(t, *names[t.name], moving=moving), targets))
+    rates = [one.gbit for one in found if one.gbit is not None]
+    if not rates:
+        return found
+    late = sorted(rates)[:MOVED_AGAIN]
+    limit = min(late[-1], median(rates) / MOVED_SLOW)
+    return tuple(
+        _moved_again(one, target) if one.gbit is not None and one.gbit <= limit else one
+        for one, target in zip(found, targets, strict=True)
+    )
 
 
 def _names(asked: tuple[str, ...]) -> dict[str, tuple[tuple[str, ...], str]]:
@@ -129,6 +144,18 @@ def _stalled(arrived: int, size: int, seconds: float) -> tuple[Reach, str, int |
         return Reach.NOT_TRIED, f"its kernel has taken 64 KiB, its process has not answered in {seconds:.1f} s", None
     reach = Reach.DROPPED if arrived else Reach.SMALL_ONLY
     return reach, f"small messages passed; of 64 KiB {arrived} bytes were acknowledged in {seconds:.1f} s", None
+
+
+def _moved_again(found: Reached, target: Target) -> Reached:
+    """The better one of two."""
+    for port in (p.port for p in found.ports if p.reach is Reach.OK):
+        connection = connect_all(target.address, (port,), CONNECT_DEADLINE)[port][1]
+        if connection is None:
+            continue
+        with connection:
+            gbit = _moved(connection) if greeted(connection, target) else None
+        return replace(found, gbit=max(found.gbit or 0.0, gbit or 0.0))
+    return found
 
 
 @cache

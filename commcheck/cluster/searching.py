@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from msgspec.structs import replace
-
 from commcheck.cluster.group_testing import Isolated, Test, isolate
 from commcheck.cluster.reach import letter
 from commcheck.cluster.rounds import Pair, Round
 from commcheck.cluster.speed import bad_links, far_slower
-from commcheck.cluster.values import Measured, PortTry, Reached
+from commcheck.cluster.values import Measured, Reached
 from commcheck.model.cluster import Reach
 
 Met = Mapping[int, Sequence[Reached]]
@@ -28,7 +26,6 @@ class Search:
         self._ranks, self._meet, self._time, self._below = ranks, meet, time, below
         self._place = {rank: place for place, rank in enumerate(ranks)}
         self._reached: dict[int, dict[int, Reached]] = {}
-        self._ports: dict[tuple[PortTry, ...], tuple[PortTry, ...]] = {}
         self.quiet: list[Measured] = []
         self.timed: list[Round] = []
 
@@ -72,12 +69,8 @@ class Search:
         return list(failing)
 
     def _keep(self, met: Met) -> None:
-        """The same ports that are in order are the same value: a thousand hosts see them a million times."""
         for rank, found in met.items():
-            own = self._reached.setdefault(rank, {})
-            for one in found:
-                ports = self._ports.setdefault(one.ports, one.ports)
-                own[one.rank] = one if ports is one.ports else replace(one, ports=ports)
+            self._reached.setdefault(rank, {}).update((one.rank, one) for one in found)
 
 
 def _unreached(tests: Sequence[Test], met: Met) -> set[Pair]:

@@ -6,6 +6,7 @@ from random import Random
 import msgspec
 import pytest
 
+from commcheck.cluster import reaching
 from commcheck.cluster.agent import CARD
 from commcheck.cluster.group_testing import opposite
 from commcheck.cluster.judge import report
@@ -82,11 +83,11 @@ class MadeUp:
     def met(self, a, b, moving):
         self.used.add((a, b))
         faults = self.faults(a, b)
-        kinds = [Reach.DROPPED if "dead" in faults or ("ports" in faults and k) else Reach.OK for k in (0, 1)]
-        ports = tuple(PortTry(port=p, reach=k) for p, k in zip(PORTS, kinds, strict=True))
+        closed = PORTS if "dead" in faults else PORTS[1:] if "ports" in faults else ()
+        ports = tuple(PortTry(port=p, reach=Reach.DROPPED if p in closed else Reach.OK) for p in PORTS)
         if "dead" in faults:
             return Reached(rank=b, ports=ports)
-        return Reached(rank=b, ports=ports, large=Reach.OK, gbit=self.rate(faults, 1.5, 0.5) if moving else None)
+        return Reached(rank=b, ports=ports, large=Reach.OK, gbit=self.moved(faults) if moving else None)
 
     def measured(self, a, b):
         late = "late" in self.faults(a, b) | self.faults(b, a)
@@ -102,6 +103,10 @@ class MadeUp:
         faults = self.faults(a, b)
         lost = sum(self.luck.random() < 0.03 for _ in range(400)) if "lossy" in faults else 0
         return Flow(gbit=self.rate(faults, 10.0, 0.1), sent=400 if lost else 100, lost=lost)
+
+    def moved(self, faults):
+        first = self.rate(faults, 1.5, 0.5)
+        return max(first, self.rate(faults, 1.5, 0.5)) if first < 1.5 / reaching.MOVED_SLOW else first
 
     def rate(self, faults, usual, spread):
         busy = self.luck.uniform(5, 30) if self.luck.random() < self.busy else 1.0
