@@ -22,8 +22,15 @@ from commcheck.diagnose.ingest.plain_pickle import load
 from commcheck.diagnose.match import judge
 
 OPS = ("all_reduce", "_all_gather_base", "_reduce_scatter_base", "broadcast")
+EXPECTED = 10.0
 SHAPES = 24
 """Sizes of tensors: a model has so many kinds of layers, and their order repeats with every step."""
+
+
+def _integer(value: int) -> bytes:
+    if 0 <= value < 1 << 16:
+        return struct.pack("<cB", b"K", value) if value < 1 << 8 else struct.pack("<cH", b"M", value)
+    return struct.pack("<ci", b"J", value) if abs(value) < 1 << 31 else b"\x8a\x08" + struct.pack("<q", value)
 
 
 class Pickler:
@@ -42,14 +49,8 @@ class Pickler:
                 out += b"N"
             case bool():
                 out += b"\x88" if value else b"\x89"
-            case int() if 0 <= value < 1 << 8:
-                out += struct.pack("<cB", b"K", value)
-            case int() if 0 <= value < 1 << 16:
-                out += struct.pack("<cH", b"M", value)
-            case int() if -(1 << 31) <= value < 1 << 31:
-                out += struct.pack("<ci", b"J", value)
             case int():
-                out += b"\x8a\x08" + struct.pack("<q", value)
+                out += _integer(value)
             case float():
                 out += struct.pack(">cd", b"G", value)
             case str():
@@ -161,12 +162,9 @@ def main() -> int:
             f"{args.ranks} of them: read in {read:.1f} s ({read_cpu:.1f} s of processor time), judged in {time.perf_counter() - begin:.1f} s"
         )
         print(
-            f"  for opcode by opcode about {args.ranks * every:.0f} s; {args.ranks * every / read_cpu:.1f} times as much"
-        )
-        print(
             f"  most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB; {found.cause} on {found.ranks}"
         )
-        return 0 if found.ranks == (late,) else 1
+        return 0 if found.ranks == (late,) and every / quick >= EXPECTED else 1
 
 
 def _seconds(data: bytes, copying: bool) -> float:
