@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from commcheck.diagnose import linking, match
-from commcheck.diagnose.rules.interfaces import interface_unroutable
+from commcheck.diagnose.rules.interfaces import interface_differs_between_ranks, interface_unroutable
 from commcheck.diagnose.rules.links import (
     address_order_dependent,
     data_ports_dropped,
@@ -539,3 +539,25 @@ def test_a_network_that_went_away_among_the_collectives_is_no_failure_of_the_set
     )  # fmt: skip
     stuck = (replace(ranks[0], sockets=(lost,)), ranks[1])
     assert data_ports_dropped.match(world(*stuck)).symptom is Symptom.PERF_HANG
+
+
+def test_networks_that_reach_each_other_are_no_cause_of_what_fails_between_others():
+    apart = tuple(
+        replace(
+            facts(n),
+            interfaces=(
+                Interface(
+                    name="eth0", up=True, carrier=True, loopback=False, mtu=1500,
+                    addresses=(Address(family="ipv4", address=address(n), prefix=32),),
+                ),
+            ),
+        )
+        for n in range(3)
+    )  # fmt: skip
+    pair = world(*full({(1, 2): SILENT, (2, 1): SILENT}, last=Phase.GROUP), hosts=apart)
+    assert interface_differs_between_ranks.match(pair).confidence < match.FLAGGED
+    assert match.judge(pair).diagnoses[0].cause == "data-ports-dropped"
+    alone = world(*full({(0, 2): SILENT, (1, 2): SILENT}, last=Phase.GROUP), hosts=apart)
+    found = interface_differs_between_ranks.match(alone)
+    assert found.ranks == (2,)
+    assert found.confidence > match.DECIDED

@@ -108,7 +108,6 @@ RULE = Rule(
         "rank-exited",
         "port-refused",
         "store-timeout-too-short",
-        "world-size-mismatch",
         "script-error",
         "launcher-failure",
     ),

@@ -51,7 +51,14 @@ def match(case: Case) -> Match | None:
         else max(sorted(counted, key=str), key=counted.__getitem__)
     )
     wrong = [r for r in started(case) if r.slot in of and of[r.slot] != right]
-    failed = world_failed(case) and any(p.outcome is not Outcome.OK for p in data_probes(case).values())
+    # Whom another network reaches is not cut off by being in one of its own: networks may be routed.
+    entered = {
+        b for (a, b), p in data_probes(case).items() if p.outcome is Outcome.OK and _of(case, of, a) != _of(case, of, b)
+    }
+    cut_off = [r for r in wrong if r.name not in entered]
+    tried = any(p.outcome is not Outcome.OK for p in data_probes(case).values())
+    failed = world_failed(case) and tried and bool(cut_off)
+    wrong = cut_off if failed else wrong
     return Match(
         symptom=Symptom.SETUP_FAILURE if failed else Symptom.SETUP_UNEXPECTED_PROTOCOL,
         title=sentence(names(wrong), f"uses network {of[wrong[0].slot]}, the others {right}"),
@@ -66,6 +73,10 @@ def match(case: Case) -> Match | None:
         )[:10],
         fixes=mended(case, tuple(wrong)),
     )
+
+
+def _of(case: Case, of: dict[int, Network], name: int) -> Network | None:
+    return next((of.get(r.slot) for r in started(case) if r.name == name), None)
 
 
 def _network(case: Case, rank: RankRecord) -> Network | None:

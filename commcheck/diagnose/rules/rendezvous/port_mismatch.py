@@ -32,24 +32,35 @@ def match(case: Case) -> Match | None:
     wrong = [r for r in using if ports[r.slot] in valid and ports[r.slot] != right]
     if not wrong:
         return None
+    # Where all others agree, it is rank 0 that was told another port than the job.
+    odd = (
+        zero is not None
+        and len(wrong) > 1
+        and len(wrong) == len(using) - 1
+        and len({ports[r.slot] for r in wrong}) == 1
+    )
     seen = [evidence(EvidenceKind.FACT, f"MASTER_PORT={ports[r.slot]}", r, "environment") for r in wrong[:8]]
     if zero is not None:
         seen.append(evidence(EvidenceKind.FACT, f"MASTER_PORT={right}", zero, "environment"))
         if store_listens(case):
             seen.append(evidence(EvidenceKind.SOCKET, f"listens on port {right}", zero, "/proc/net/tcp"))
     shown = ", ".join(sorted({ports[r.slot] for r in wrong}))
+    blamed = [zero] if odd and zero is not None else wrong
+    meant, whom = (shown, "rank 0 the port of the others") if odd else (right, "every rank the store's port")
     fix = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-        text=f"give every rank the store's port: MASTER_PORT={right}",
-        set={"MASTER_PORT": right},
-        applies_to_ranks=names(wrong),
+        text=f"give {whom}: MASTER_PORT={meant}",
+        set={"MASTER_PORT": meant},
+        applies_to_ranks=names(blamed),
     )
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
-        title=f"MASTER_PORT is {shown} on {ranks_text(names(wrong))}, but the store is on port {right}",
+        title=f"MASTER_PORT is {right} on rank 0, and {shown} on all others"
+        if odd
+        else f"MASTER_PORT is {shown} on {ranks_text(names(wrong))}, but the store is on port {right}",
         confidence=0.97,
-        ranks=names(wrong),
-        hosts=tuple(dict.fromkeys(r.host for r in wrong)),
+        ranks=names(blamed),
+        hosts=tuple(dict.fromkeys(r.host for r in blamed)),
         evidence=tuple(seen),
         fixes=(fix,),
     )
