@@ -78,24 +78,23 @@ def _matched(case: Case, missing: tuple[int, ...], confidence: float) -> Match:
             seen.append(evidence(EvidenceKind.PHASE, "waits for the others at the store", r))
             seen += _clients(r)
     size = max({r.world_size for r in there if r.world_size is not None} | {case.world.size})
+    unheard = tuple(sorted(set(range(size)) - {r.rank for r in there}))
     who = sentence(missing, "is missing") if missing else f"Not all of the {size} ranks have come to the store"
-    seen.append(
-        evidence(
-            EvidenceKind.FACT,
-            f"{len(there)} of {size} ranks are known"
-            + (f"; no process claims {ranks_text(missing)}" if missing else ""),
-        )
-    )
+    also = f"; no process claims {ranks_text(missing)}" if missing else ""
+    if unheard and not missing:  # that one rank has not heard of them does not say which of them are missing
+        also = f"; nothing was heard here of {ranks_text(unheard)}: some of them may be there"
+    seen.append(evidence(EvidenceKind.FACT, f"{len(there)} of {size} ranks are known{also}"))
     start = Fix(
         pattern=FixPattern.COMMUNICATION_CONFIGURATION,
         text=f"start {ranks_text(missing)}: look at why its launch failed, or whether it waits on its host"
         if missing
+        else f"see whether {ranks_text(unheard)} {'was' if len(unheard) == 1 else 'were'} started"
+        if unheard
         else "see which rank was not started",
         not_tried="commcheck does not know how your launcher starts it",
         applies_to_ranks=missing,
     )
     smaller = _smaller(len(there), names(there), case) if case.origin is Origin.WORLD else ()
-    ask = () if missing else ("run it with --report-dir DIR on every rank: who leaves no report there is missing",)
     return Match(
         symptom=Symptom.SETUP_HANG_TIMEOUT,
         title=who,
@@ -103,8 +102,25 @@ def _matched(case: Case, missing: tuple[int, ...], confidence: float) -> Match:
         ranks=missing,
         evidence=tuple(seen),
         fixes=(start, *smaller),
-        next=ask,
+        next=() if missing else _ask(there[0], case),
     )
+
+
+def _ask(rank: RankRecord, case: Case) -> tuple[str, ...]:
+    """How to hear all ranks, through what joins them already."""
+    told = ["run it with --report-dir DIR on every rank: who leaves no report there is missing"]
+    if case.origin is Origin.JOINED:
+        told.insert(
+            0,
+            "run it with --report-to stdout on every rank, and give what the launcher prints to `commcheck diagnose -`: no "
+            "directory need be shared, and a rank that says nothing there is missing",
+        )
+        if any(name.startswith("SLURM_") for name in rank.environment):
+            told.insert(
+                0,
+                "in the batch script or under salloc, `commcheck preflight` starts the ranks by srun and hears them all",
+            )
+    return tuple(told)
 
 
 def _clients(rank: RankRecord) -> list[Evidence]:
