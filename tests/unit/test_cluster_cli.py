@@ -8,7 +8,7 @@ import pytest
 from commcheck import __version__
 from commcheck.cli import cluster, cluster_through
 from commcheck.cli.main import main
-from commcheck.cluster import exclude, rendering
+from commcheck.cluster import exclude, lead, rendering
 
 LAUNCHERS = (
     "SLURM_JOB_ID",
@@ -36,6 +36,7 @@ def no_launcher(monkeypatch):
         ((), {"RANK": "0", "WORLD_SIZE": "2"}, "give --report-dir DIR"),
         (("--report-dir", "x"), {"RANK": "2", "WORLD_SIZE": "2"}, "name no rank of a world"),
         (("--bandwidth-seconds", "0"), {}, "--bandwidth-seconds 0: must be more than 0"),
+        (("--all-pairs-up-to", "-1"), {}, "--all-pairs-up-to -1: must be 0 or more hosts"),
         (("--hosts", "a"), {}, "give at least two"),
         (("--lab", "/nowhere.toml"), {}, "--lab /nowhere.toml: No such file"),
         (("--format", "yaml"), {}, "invalid choice"),
@@ -65,6 +66,13 @@ def test_what_cannot_be_done_is_said_in_one_line(arguments, environment, said, m
 def test_every_form_can_be_asked_for():
     assert cluster.FORMATS == rendering.FORMATS
     assert tuple(exclude.FORMS) == cluster.EXCLUDES
+
+
+def test_what_decides_the_rounds_is_told_to_the_hosts_too(capsys):
+    assert cluster.ALL_PAIRS_UP_TO == lead.ALL_PAIRS_UP_TO  # written twice: the command's help loads none of this
+    assert main(["cluster", "--hosts", "n1,n2", "--all-pairs-up-to", "64"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+    assert all("--all-pairs-up-to 64" in line for line in lines)
 
 
 def test_the_hosts_are_told_what_to_start(capsys):
