@@ -61,8 +61,8 @@ def assert_healthy(code, report, errors=""):
     assert [row.count("o") for row in report["reach"]] == [3] * HOSTS
 
 
-def assert_found(code, report, cause="mtu-mismatch"):
-    assert code == 1
+def assert_found(code, report, cause="mtu-mismatch", errors=""):
+    assert code == 1, (report, errors)
     assert [(d["cause"], d["hosts"]) for d in report["diagnoses"]] == [(cause, ["h2"])]
     assert report["bad_hosts"] == ["h2"]
 
@@ -281,11 +281,10 @@ def test_a_host_whose_daemon_is_gone_is_missing_and_the_others_are_measured_with
     if reason := slurm.missing():
         pytest.skip(reason)
     with Lab(TOPOLOGY) as own, slurm.cluster(own, tmp_path) as started:
-        os.kill(
-            next(p for p in descendants(os.getpid()) if words_of(p)[:4] == ["slurmd", "-D", "-N", "h2"]), signal.SIGKILL
-        )
-        code, report, _ = allocated(started, "--join-deadline", "30")
-    assert_found(code, report, "rank-missing")
+        daemons = [pid for pid in descendants(os.getpid()) if words_of(pid)[:2] == ["slurmd", "-D"]]
+        os.kill(next(pid for pid in daemons if host_of(own, pid) == "h2"), signal.SIGKILL)
+        code, report, errors = allocated(started, "--join-deadline", "30")
+    assert_found(code, report, "rank-missing", errors)
     assert "failed on node h2: Communication connection failure" in json.dumps(report["diagnoses"])
     assert [row.count("o") for row in report["reach"]] == [2, 2, 0, 2]
 
