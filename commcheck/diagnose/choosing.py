@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
-from commcheck.diagnose.view import evidence, named_interface, names, networks, said, several_hosts, started
+from commcheck.diagnose.view import (
+    evidence,
+    interface_of,
+    master_addresses,
+    master_probe,
+    named_interface,
+    names,
+    networks,
+    rank_zero,
+    said,
+    several_hosts,
+    started,
+)
 from commcheck.model.base import Value, ranks_text, remembered
-from commcheck.model.case import Case, HostFacts, Interface, Origin, RankRecord
+from commcheck.model.case import Case, HostFacts, Interface, Origin, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.taxonomy import FixPattern, Symptom
 
@@ -32,17 +44,30 @@ def choices(case: Case) -> tuple[Choice, ...]:
 
 @remembered
 def unnamed(case: Case) -> tuple[Choice, ...]:
-    """For ranks that name none: the first real interface of a host that has no usable network at all, in a world of
-    several hosts. `name` is the interface's."""
+    """For ranks that name none, in a world of several hosts: the first real interface of a host that has no usable network
+    at all; of one that has no way to the store, the interface on which rank 0's host has the store's address. `name` is
+    the interface's."""
     found = []
     for rank in started(case) if several_hosts(case) else ():
         facts = case.host(rank.host)
-        if named_interface(rank) or facts is None or not facts.interfaces or networks(facts):
+        if named_interface(rank) or facts is None or not facts.interfaces:
             continue
-        real = next((i for i in facts.interfaces if not i.loopback), None)
+        named = _of_the_store(case, rank) if networks(facts) else ""
+        if networks(facts) and not named:
+            continue
+        real = next((i for i in facts.interfaces if not i.loopback and named in ("", i.name)), None)
         if real is not None:
             found.append(Choice(rank=rank, name=real.name, facts=facts, interface=real))
     return tuple(found)
+
+
+def _of_the_store(case: Case, rank: RankRecord) -> str:
+    """The interface of rank 0's host that has the store's address, where this rank's host has no way to it."""
+    zero, probe = rank_zero(case), master_probe(rank)
+    if zero is None or probe is None or probe.outcome is not Outcome.UNREACHABLE:
+        return ""
+    held = next((interface_of(case, zero, a) for a in master_addresses(rank)), None)
+    return held.name if held is not None else ""
 
 
 def _this_process(case: Case) -> tuple[RankRecord, ...]:
