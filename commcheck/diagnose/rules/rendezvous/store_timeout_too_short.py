@@ -12,11 +12,11 @@ comes a little later (a slow import, a container that is still being pulled).
 
 from __future__ import annotations
 
-from commcheck.diagnose.view import evidence, names, said, started
+from commcheck.diagnose.view import asleep, data_probes, evidence, names, phase_of_end, said, started
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case, RankRecord
+from commcheck.model.case import Case, Outcome, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
-from commcheck.model.phase import Phase
+from commcheck.model.phase import PHASES, Phase
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
@@ -29,14 +29,12 @@ def match(case: Case) -> Match | None:
     if case.world is None or case.world.store_seconds >= DEFAULT_SECONDS:
         return None
     there = started(case)
-    gave_up = [
-        r
-        for r in there
-        if r.error is not None
-        and r.error.phase in (Phase.STORE, Phase.PROBE)
-        and said(r, "timed out", "Timed out", "timeout")
-    ]
+    gave_up = _gave_up(there, Phase.STORE, Phase.PROBE)
     late = [r for r in there if r not in gave_up and (r.exit is None or r.exit.by_us)]
+    if not gave_up and all(p.outcome is Outcome.OK for p in data_probes(case).values()):
+        # The group meets at the store too: one that has not come to it, or sleeps before it does, is late as well.
+        gave_up = _gave_up(there, Phase.GROUP)
+        late = [r for r in late if r not in gave_up and (asleep(r) or phase_of_end(r) in _BEFORE)]
     if not late and gave_up:
         # All gave up: the first was left alone, and who came when its store was gone waited as long in turn.
         first = min(_left(r) for r in gave_up)
@@ -67,6 +65,18 @@ def match(case: Case) -> Match | None:
             ),
         ),
     )
+
+
+_BEFORE = PHASES[: PHASES.index(Phase.GROUP)]
+
+
+def _gave_up(ranks: tuple[RankRecord, ...], *phases: Phase) -> list[RankRecord]:
+    """Those that an exception about time ended in one of `phases`."""
+    return [
+        r
+        for r in ranks
+        if r.error is not None and r.error.phase in phases and said(r, "timed out", "Timed out", "timeout")
+    ]
 
 
 def _left(rank: RankRecord) -> float:
