@@ -17,6 +17,7 @@ from __future__ import annotations
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.mastering import mended, misdirected, where
 from commcheck.diagnose.view import (
+    addresses,
     evidence,
     is_literal,
     loopback,
@@ -69,18 +70,23 @@ def _of_the_own_name(case: Case) -> Match | None:
     if not guilty:
         return None
     seen = []
+    foreign = {r.name: _foreign(case, r) for r in guilty}
+    what = "is a loopback address, and gloo publishes it to the other hosts"
+    if all(foreign.values()):  # gloo cannot bind to it, and takes loopback instead
+        what = "is no address of its host, and gloo publishes a loopback address instead"
     for r in guilty[:8]:
         facts = case.host(r.host)
         own = facts.hostname if facts else r.host
-        seen.append(
-            evidence(EvidenceKind.FACT, f"its host name {own} is {published(r)}, which it publishes", r, "name look-up")
-        )
+        text = f"its host name {own} is {published(r)}, which it publishes"
+        if foreign[r.name]:
+            text = f"its host name {own} is {', '.join(foreign[r.name])}, and it publishes {published(r)}"
+        seen.append(evidence(EvidenceKind.FACT, text, r, "name look-up"))
         line = said(r, "connectFullMesh failed", "Connection refused")
         if line:
             seen.append(evidence(EvidenceKind.LOG, line.strip()[:300], r, "stderr"))
     return Match(
         symptom=Symptom.SETUP_FAILURE if world_failed(case) else Symptom.SETUP_UNEXPECTED_PROTOCOL,
-        title=f"The host name of {ranks_text(names(guilty))} is a loopback address, and gloo publishes it to the other hosts",
+        title=f"The host name of {ranks_text(names(guilty))} {what}",
         confidence=0.95,
         ranks=names(guilty),
         hosts=tuple(dict.fromkeys(r.host for r in guilty)),
@@ -95,6 +101,15 @@ def _unresolved(case: Case, rank: RankRecord) -> bool:
         return False
     own = [x for x in facts.lookups if x.kind == "forward" and x.name == facts.hostname]
     return bool(own) and all(x.error for x in own)
+
+
+def _foreign(case: Case, rank: RankRecord) -> tuple[str, ...]:
+    """What the own host name is, where none of that is an address of the host."""
+    facts = case.host(rank.host)
+    if facts is None:
+        return ()
+    own = [a for x in facts.lookups if x.kind == "forward" and x.name == facts.hostname for a in x.addresses]
+    return () if any(loopback(a) or a in addresses(facts) for a in own) else tuple(dict.fromkeys(own))
 
 
 def _interfaces(case: Case, guilty: list[RankRecord]) -> tuple[Fix, ...]:
