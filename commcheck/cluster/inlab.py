@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isqrt
 from pathlib import Path
 
 from commcheck.cluster.lead import Lead, Options
 from commcheck.cluster.values import Collected
-from commcheck.errors import LaunchError
+from commcheck.errors import LaunchError, UsageError
 from commcheck.lab.lab import Lab
 from commcheck.model.fault import FaultSpec
 from commcheck.model.topology import Topology
@@ -25,6 +26,8 @@ LEADER = -1
 """The rank of this process, which is none of the hosts."""
 MOUNT_SECONDS = 10.0
 """For one mount(8)."""
+NEIGHBOURS = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
+"""How many neighbours the kernel holds, for all its network namespaces together (ip-sysctl.rst)."""
 PLACE = "/mnt"
 _ROOT = str(Path(__file__).resolve().parents[2])
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from commcheck.cluster.agent import main; main()"
@@ -34,9 +37,24 @@ def collected(
     topology: Topology, faults: tuple[FaultSpec, ...], say: Callable[[str], None], options: Options
 ) -> Collected:
     """Build, measure, take away. Raises LaunchError and UsageError."""
+    _has_room_for(topology.hosts)
     say(f"building {topology.hosts} virtual hosts")
     with Lab(topology) as lab, Strikes(lab, faults):
         return measured(lab, say, options)
+
+
+def _has_room_for(hosts: int) -> None:
+    """Virtual hosts share their kernel's table of neighbours, and where it is full packets are lost without a word: every
+    host would be called unreachable by some. Raises UsageError."""
+    try:
+        most = int(Path(NEIGHBOURS).read_text())
+    except (OSError, ValueError):  # a network namespace of our own has no such file
+        return
+    if hosts * (hosts - 1) > most:
+        raise UsageError(
+            f"--lab: {hosts} virtual hosts are {hosts * (hosts - 1)} neighbours for one kernel, and this one holds {most}: "
+            f"take at most {isqrt(most)} hosts, or sysctl -w {'.'.join(Path(NEIGHBOURS).parts[3:])}={2 * hosts * hosts}"
+        )
 
 
 def measured(

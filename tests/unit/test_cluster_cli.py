@@ -2,13 +2,17 @@
 
 import shlex
 import sys
+from math import isqrt
+from pathlib import Path
 
 import pytest
 
 from commcheck import __version__
 from commcheck.cli import cluster, cluster_through
 from commcheck.cli.main import main
-from commcheck.cluster import exclude, lead, rendering
+from commcheck.cluster import exclude, inlab, lead, rendering
+from commcheck.errors import UsageError
+from commcheck.model.topology import Topology
 
 LAUNCHERS = (
     "SLURM_JOB_ID",
@@ -141,3 +145,12 @@ def test_another_release_is_not_talked_to(capsys):
     through = "sh -c 'exec \"$@\"' {host}"
     assert main(["cluster", "--quiet", "--hosts", "a,b", "--through", through, "--program", program]) == 3
     assert f"commcheck 0.0.1 runs there, and {__version__} here: use the same" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    not Path(inlab.NEIGHBOURS).exists(), reason="this network namespace does not show the kernel's limit"
+)
+def test_virtual_hosts_that_the_kernel_s_table_of_neighbours_does_not_hold_are_refused():
+    room = isqrt(int(Path(inlab.NEIGHBOURS).read_text()))
+    with pytest.raises(UsageError, match=f"take at most {room} hosts, or sysctl -w net.ipv4.neigh.default.gc_thresh3="):
+        inlab.collected(Topology(hosts=room + 2), (), lambda _: None, lead.Options())
