@@ -23,4 +23,4 @@ def render(report: Report) -> str:
 
 def line(word: str, said: str, cause: str = "") -> str:
     """The line, which begins with its word."""
-    return f"{word}: commcheck: {f'{cause}: ' if cause else ''}{one_line(said, _LONG)}\n"
+    return f"{word}: commcheck: {f'{one_line(cause)}: ' if cause else ''}{one_line(said, _LONG)}\n"

@@ -59,7 +59,7 @@ def test_no_shared_directory_is_needed(cluster, label):
     assert all("healthy: 4 ranks, gloo" in line for line in people)
 
 
-@every_fault("port-dropped")
+@every_fault("interface-missing")
 def test_a_fault_is_named_from_what_srun_passes_on(cluster, cause):
     with struck(cluster.lab, cause) as (settings, inject):
         done = cluster.run(*SRUN, "--label", *PREFLIGHT, *SHORT, "--report-to", "stdout", *inject, **HERE, **settings)

@@ -178,6 +178,7 @@ def test_a_dropped_port_is_known_without_the_other_ranks_view(tmp_path):
     assert found.ranks[1]["world"]["seconds"] < 14
 
 
+@pytest.mark.whole
 def test_reports_of_an_earlier_run_do_not_count(tmp_path):
     """The failed run's files stay in the directory; the healthy run after it is healthy all the same."""
     first = join(tmp_path, [{}, {"MASTER_PORT": "29501"}])

@@ -178,6 +178,7 @@ def test_what_works_by_luck_of_the_order_alone_is_kept_and_said_to_be(launcher):
     )
 
 
+@pytest.mark.whole
 def test_where_rank_0_has_to_be_where_it_is_that_is_said(launcher):
     """Behind h1's firewall no port of a store is open at all."""
     shut = [fault("drop", hosts=(1,), ports=ports) for ports in ("1024-32767", "61000-65535")]

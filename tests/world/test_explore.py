@@ -33,6 +33,7 @@ def settings_of(exploration):
     return [f["settings"] for g in exploration["groups"] for f in g["findings"]]
 
 
+@pytest.mark.whole
 def test_addresses_of_one_host():
     code, out, err = command("--focus", "size", "address", "--budget", "200", "--format", "json")
     assert code == 0, err + out

@@ -186,6 +186,7 @@ def test_a_slow_rank_is_waited_for(launcher):
     assert judge(case).verdict is Verdict.HEALTHY
 
 
+@pytest.mark.whole  # scenarios/healthy/64-ranks is in CI
 def test_sixty_four_ranks_are_healthy(launcher, cores):
     with cores(alone=True):
         case = run(launcher, plan(64))

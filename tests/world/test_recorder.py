@@ -69,7 +69,7 @@ def worlds(tmp_path_factory):
     script.write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script), *map(str, found.values())],
-        env={**os.environ, "TORCH_FR_BUFFER_SIZE": "64"},
+        env={**os.environ, "TORCH_FR_BUFFER_SIZE": "64", "RES_OPTIONS": "timeout:1 attempts:1"},
         timeout=100,
     )
     assert done.returncode == 0
