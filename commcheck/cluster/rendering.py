@@ -26,11 +26,11 @@ def rendered(
     if form == "text":
         from commcheck.cluster.to_text import render as render_text
 
-        return render_text(report, changes, color=color, width=width)
+        return _writable(render_text(report, changes, color=color, width=width))
     if form == "nhc":
         from commcheck.cluster.to_nhc import render as render_line
 
-        return render_line(report, host)
+        return _writable(render_line(report, host))
     if form == "json":
         from commcheck.cluster.to_json import render
     elif form == "html":
@@ -41,7 +41,12 @@ def rendered(
         from commcheck.cluster.to_prometheus import render
     else:
         from commcheck.cluster.to_nagios import render
-    return render(report, changes)
+    return _writable(render(report, changes))
+
+
+def _writable(text: str) -> str:
+    """What hosts say may hold halves of characters, which no file takes: they are spelt out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def exit_code(report: ClusterReport, form: str, host: str = "") -> int:
