@@ -12,6 +12,8 @@ settings.register_profile("commcheck", deadline=None)
 settings.load_profile("commcheck")
 
 
+_LONGEST_NAME = 80
+
 WHOLE = "one of several alike, of which CI runs a part: pytest --whole runs all"
 
 
@@ -23,6 +25,11 @@ def pytest_configure(config):
     # A shell that starts the tests in the background has them ignore interrupts, and so would all that they interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Bytes and long texts do not name a test: each test process must find the same names, also where they hold a time."""
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > _LONGEST_NAME) else None
 
 
 def pytest_collection_modifyitems(config, items):
