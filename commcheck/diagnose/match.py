@@ -191,22 +191,45 @@ def _with_lines(
 def order(found: Iterable[tuple[Rule, Match]], case: Case) -> tuple[Diagnosis, ...]:
     """Roots before consequences, surer before less sure, earlier stage before later."""
     pairs = tuple(found)
-    explained: dict[str, float] = {}
-    for rule, match in pairs:
-        for cause in rule.explains:
-            explained[cause] = max(explained.get(cause, 0.0), match.confidence)
+    follows = _following(pairs, case)
     framework = framework_of(case)
-    done = []
-    for rule, match in pairs:
-        above = explained.get(rule.cause, 0.0)
-        # Words alone may fit a cause and what follows from it alike: then the likelier of the two leads.
-        nearly = 0.0 if case.origin is Origin.LOG else 0.2
-        follows = match.consequence or (above >= FLAGGED and above >= match.confidence - nearly)
-        role = Role.CONSEQUENCE if follows else Role.ROOT
-        done.append(_diagnosis(rule, match, role, framework))
+    done = [
+        _diagnosis(rule, match, Role.CONSEQUENCE if number in follows else Role.ROOT, framework)
+        for number, (rule, match) in enumerate(pairs)
+    ]
     return tuple(
         sorted(done, key=lambda d: (d.role is not Role.ROOT, -round(d.confidence, 2), _STAGES.index(d.stage), d.code))
     )
+
+
+def _following(pairs: Sequence[tuple[Rule, Match]], case: Case) -> frozenset[int]:
+    """The places of those that follow from others. Of some that explain each other the surest does not."""
+    # Words alone may fit a cause and what follows from it alike: then the likelier of the two leads.
+    nearly = 0.0 if case.origin is Origin.LOG else 0.2
+    why = [
+        {
+            other
+            for other, (by, seen) in enumerate(pairs)
+            if rule.cause in by.explains and seen.confidence >= max(FLAGGED, match.confidence - nearly)
+        }
+        for rule, match in pairs
+    ]
+    above = [_all_above(number, why) - {number} for number in range(len(pairs))]
+    rank = [(-match.confidence, rule.code, number) for number, (rule, match) in enumerate(pairs)]
+    leads = [
+        not match.consequence and all(number in above[o] and rank[number] < rank[o] for o in above[number])
+        for number, (_, match) in enumerate(pairs)
+    ]
+    return frozenset(number for number, lead in enumerate(leads) if not lead)
+
+
+def _all_above(number: int, why: Sequence[set[int]]) -> set[int]:
+    found, left = set[int](), [number]
+    while left:
+        more = why[left.pop()] - found
+        found |= more
+        left += more
+    return found
 
 
 def stage_of(symptom: Symptom) -> Stage:

@@ -10,13 +10,15 @@ in that one. What may not be here: I/O.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from commcheck.diagnose.ingest.ras_text import STATUS
 from commcheck.model.base import Value, ranks_text, sentence
 from commcheck.model.case import Case, Origin
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Match
 from commcheck.model.ras import Answer, Communicator, Member, Process, Said, Split
 from commcheck.model.rule import Rule
-from commcheck.model.taxonomy import Symptom
+from commcheck.model.taxonomy import FixPattern, Symptom
 
 APART = 4.0
 """Seconds between two answers from which on a rank that has not moved is more than a little late."""
@@ -160,8 +162,6 @@ def _lost(answer: Answer, names: _Names, *, waited: bool) -> list[Told]:
 
 
 def _fixes(ranks: tuple[int, ...]) -> tuple[Fix, ...]:
-    from commcheck.model.taxonomy import FixPattern
-
     return (
         Fix(
             pattern=FixPattern.BEHAVIOR_LOGIC,
@@ -359,7 +359,5 @@ def account(case: Case) -> tuple[str, ...]:
 
 def rule_fixes(rule: Rule, match: Match) -> Match:
     """A match with its rule's general repairs, where it has none of its own."""
-    from msgspec.structs import replace
-
     fixes = tuple(Fix(pattern=pattern, text=text, applies_to_ranks=match.ranks) for pattern, text in rule.fixes)
     return match if match.fixes else replace(match, fixes=fixes)
