@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from commcheck.errors import InputError
 
@@ -11,12 +11,21 @@ if TYPE_CHECKING:
     from commcheck.model.rankreport import RankReport
     from commcheck.runtime.records import Collector, Message
 
+
+class Collected(NamedTuple):
+    """The case, what is to be said of where it comes from, and how many ranks have ended their watch."""
+
+    case: Case
+    notes: tuple[str, ...]
+    done: int
+
+
 _NAMED = 6
 """Ranks or reasons that one note names."""
 
 
-def collected(records: Collector, *, run: str = "", cut: bool = False) -> tuple[Case, tuple[str, ...]] | None:
-    """The case that the records tell, and what is to be said of them; None where there are none. `run`: that one alone,
+def collected(records: Collector, *, run: str = "", cut: bool = False) -> Collected | None:
+    """What the records tell; None where there are none. `run`: that one alone,
     else the last. `cut`: the text was not read to its end, so that who says nothing there may do so later."""
     from msgspec.structs import replace
 
@@ -49,7 +58,11 @@ def collected(records: Collector, *, run: str = "", cut: bool = False) -> tuple[
             "or what it said is cut off or torn"
         )
     case = merged(current(there), complete=not lost and not cut)
-    return replace(case, not_read=tuple(dict.fromkeys((*case.not_read, *notes)))), (_said(last, len(there)),)
+    return Collected(
+        case=replace(case, not_read=tuple(dict.fromkeys((*case.not_read, *notes)))),
+        notes=(_said(last, len(there)),),
+        done=len(there) - len(silent),
+    )
 
 
 def _said(run: str, count: int) -> str:

@@ -111,7 +111,7 @@ def _with_records(found: "Read") -> "Read":
     merged = collected(found.records, cut=found.interrupted)
     if merged is None:
         return found
-    case, notes = merged
+    case, notes, _ = merged
     if judge(case).verdict is not Verdict.UNHEALTHY and judge(found.case).verdict is Verdict.UNHEALTHY:
         ranks = f"the {len(case.ranks)} ranks of the preflight in the same text found nothing wrong: this is of what else it says"
         return Read(found.case, (*found.notes, ranks), interrupted=found.interrupted)

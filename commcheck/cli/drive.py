@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from commcheck.cli.collected import collected
 from commcheck.cli.join import JOIN_DEADLINE, LAST_WORDS
@@ -21,14 +22,14 @@ from commcheck.cli.output import emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.logs import Reading
-from commcheck.diagnose.match import judge
-from commcheck.engines.base import Allocation, Launch, Wanted
+from commcheck.diagnose.match import FLAGGED, decided, judge
+from commcheck.engines.base import RUN, Allocation, Engine, Launch, Wanted
 from commcheck.engines.detecting import engines
 from commcheck.errors import LaunchError, UsageError
 from commcheck.model.case import Case
-from commcheck.model.diagnosis import Verdict
+from commcheck.model.diagnosis import Role, Verdict
+from commcheck.runtime.pods import SAID
 from commcheck.runtime.records import Collector
-from commcheck.runtime.speaker import RUN
 from commcheck.runtime.starting import ENDING, ended, started
 from commcheck.runtime.watch import WORLD_DEADLINE
 
@@ -36,7 +37,11 @@ _BLOCK = 1 << 16
 _KEPT = 1 << 14
 """Bytes of the engine's last words that are kept, and _LINES of them are told."""
 _LINES = 4
-_OWN = "commcheck: rank "
+_OWN = ("commcheck: rank ", "commcheck: interrupted", SAID)
+COMING = 300.0
+"""Seconds for pods to start, where nothing else is asked for: their image may have to be pulled first."""
+LOOK = 0.5
+"""Seconds between two looks at whether what was heard decides."""
 _OPTIONS = ("backend", "master_addr", "master_port", "timeout", "deadline", "join_deadline")
 _REPEATED = ("env", "inject")
 
@@ -45,33 +50,39 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
     """Drive; returns the exit code of the verdict."""
     begin = time.monotonic()
     progress = Progress(quiet=args.quiet)
-    wanted = _wanted(args, held)
     (engine,) = [engine for engine in engines() if engine.name == held.engine]
     assert engine.render is not None
     run_id = secrets.token_hex(4)
+    first = args.join_deadline or (COMING if engine.carrier else JOIN_DEADLINE)
+    wanted = _wanted(args, held, engine, run_id, first)
     with tempfile.TemporaryDirectory(prefix="commcheck-") as directory:
         launch = engine.render(wanted)
         words = _placed(launch, directory)
-        progress.say(f"starting the ranks: {shlex.join(words)}")
-        heard = _Heard(run_id, progress)
-        first = args.join_deadline or JOIN_DEADLINE
+        if engine.carrier:
+            (file,) = [str(Path(directory) / name) for name, _ in launch.files]
+            words = [sys.executable, "-m", engine.carrier, file, f"{first:g}"]
+            how, name = f"a job {wanted.name} of {wanted.nodes} pods", held.engine
+        else:
+            how, name = shlex.join(words), words[0]
+        progress.say(f"starting the ranks: {how}")
+        heard = _Heard(run_id, progress, carried=bool(engine.carrier))
         whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
-        code = _run(words, heard, first + whole if launch.at_end else first, whole)
-    case, notes = heard.case(words[0], code)
+        code = _run(words, heard, first + whole if launch.at_end or engine.carrier else first, whole)
+    case, notes = heard.case(name, code)
     report = build.report(
         case,
         judge(case),
         command=command(),
         seconds=time.monotonic() - begin,
         replay=f"commcheck diagnose {args.report_dir}" if args.report_dir else "",
-        notes=(f"{held.engine} started the ranks: {shlex.join(words)}", *notes),
+        notes=(f"{held.engine} started the ranks: {how}", *notes),
     )
     progress.done()
     emit(report, args)
     return exit_code(report.verdict, args.format)
 
 
-def _wanted(args: argparse.Namespace, held: Allocation) -> Wanted:
+def _wanted(args: argparse.Namespace, held: Allocation, engine: Engine, run_id: str, first: float) -> Wanted:
     """What is to be started. Raises UsageError."""
     for name in ("rank_env", "netns"):
         if getattr(args, name):
@@ -79,26 +90,69 @@ def _wanted(args: argparse.Namespace, held: Allocation) -> Wanted:
             raise UsageError(
                 f"{option}: {held.engine} starts the ranks, each with the same words; give --local for a world here"
             )
-    ranks = args.world_size or held.ranks
-    if held.nodes and ranks % held.nodes:
-        raise UsageError(f"{ranks} ranks on {held.nodes} hosts: give --world-size a multiple of {held.nodes}")
+    away = bool(engine.carrier)
+    if away and args.report_dir is not None:
+        raise UsageError(
+            f"--report-dir {args.report_dir}: a directory here is none in {held.engine}'s pods: leave it out"
+        )
+    nodes, ranks = _shape(args, held, away=away)
     options: list[str] = ["--quiet"]
     for name in _OPTIONS:
-        value = getattr(args, name)
+        value = first if away and name == "join_deadline" else getattr(args, name)
         if value is not None and not (name == "backend" and value == "auto"):
             options += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     for name in _REPEATED:
         options += [word for text in getattr(args, name) for word in (f"--{name}", text)]
     if args.report_dir is not None:
         options += ["--report-dir", str(Path(args.report_dir).absolute())]
+    per_node = ranks // nodes if nodes else 0
+    template = _pod(args, away=away)
     return Wanted(
-        nodes=held.nodes,
-        ranks_per_node=ranks // held.nodes if held.nodes else 0,
+        nodes=nodes,
+        ranks_per_node=per_node,
         size=ranks,
         master_port=args.master_port or 29500,
         options=tuple(options),
-        program=(sys.executable, "-m", "commcheck"),
+        program=("commcheck",) if away else (sys.executable, "-m", "commcheck"),
+        image=args.image or "",
+        name=f"commcheck-{run_id}" if away else "commcheck",
+        run=run_id if away else "",
+        gpus=per_node if args.backend == "nccl" else 0,
+        pod=template,
     )
+
+
+def _shape(args: argparse.Namespace, held: Allocation, *, away: bool) -> tuple[int, int]:
+    """How many hosts and ranks. Raises UsageError."""
+    nodes = args.nodes or held.nodes or (args.world_size or 0 if away else 0)
+    if away and not nodes:
+        raise UsageError(f"--on {held.engine}: say how many pods are to be started: --nodes N")
+    if held.nodes and nodes > held.nodes:
+        raise UsageError(f"--nodes {nodes}: the allocation has {held.nodes}")
+    as_asked = held.ranks if nodes == held.nodes else held.ranks // held.nodes * nodes if held.nodes else 0
+    ranks = args.world_size or as_asked or (nodes if away else 0)
+    if nodes and ranks % nodes:
+        raise UsageError(f"{ranks} ranks on {nodes} hosts: give --world-size a multiple of {nodes}")
+    return nodes, ranks
+
+
+def _pod(args: argparse.Namespace, *, away: bool) -> dict[str, Any]:
+    """The job's own pod template, where one is given. Raises UsageError and InputError."""
+    given = next((f"--{name} {value}" for name in ("image", "pod") if (value := getattr(args, name)) is not None), None)
+    if not away:
+        if given is not None:
+            raise UsageError(f"{given}: only pods have one: give --on kubernetes")
+        return {}
+    if given is None:
+        raise UsageError(
+            "--on kubernetes: say what the pods run: --image IMAGE with commcheck and your torch in it, or --pod FILE, the "
+            "manifest of your own job"
+        )
+    if args.pod is None:
+        return {}
+    from commcheck.runtime.podfile import template
+
+    return template(args.pod)
 
 
 def _placed(launch: Launch, directory: str) -> list[str]:
@@ -110,53 +164,84 @@ def _placed(launch: Launch, directory: str) -> list[str]:
 
 
 def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
-    """Run the engine's command to its end, and let its output be heard; at most `first` seconds until a rank says its first
-    word, and `all_` from then on, which is longer than any rank's own watch. Raises LaunchError."""
+    """Run the engine's command to its end, or until what was heard decides, and let its output be heard; at most `first` seconds
+    until a rank says its first word, and `all_` from then on, which is longer than any rank's own watch. Raises LaunchError."""
     engine = started(words, {**os.environ, RUN: heard.run})
     assert engine.stdout is not None
     with engine.stdout:
         try:
             deadline = time.monotonic() + first
-            while select.select([engine.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            while (left := deadline - time.monotonic()) > 0:
+                if select.select([engine.stdout], [], [], min(left, heard.next_look()))[0]:
+                    block = os.read(engine.stdout.fileno(), _BLOCK)
+                    if not block:
+                        return engine.wait()
+                    if heard.feed(block):
+                        deadline = time.monotonic() + all_
+                if heard.decided():
+                    break
+            else:
+                heard.overdue()
+            engine.terminate()
+            # What it says of being ended, with no rank there, is no evidence.
+            deadline = time.monotonic() + (ENDING if heard.ranks else 0.0)
+            while (left := deadline - time.monotonic()) > 0 and select.select([engine.stdout], [], [], left)[0]:
                 block = os.read(engine.stdout.fileno(), _BLOCK)
                 if not block:
-                    heard.finish()
-                    return engine.wait()
-                if heard.feed(block):
-                    deadline = time.monotonic() + all_
-            heard.overdue()
+                    break
+                heard.feed(block)  # the ranks' last words
+        finally:
             heard.finish()
-        except BaseException:
             ended(engine)
-            raise
-        ended(engine)
         return engine.returncode
 
 
 class _Heard:
     """What comes through the engine: the ranks' records, and its own words."""
 
-    def __init__(self, run: str, progress: Progress) -> None:
+    def __init__(self, run: str, progress: Progress, *, carried: bool) -> None:
         self.run = run
+        self._carried = carried
         self._progress = progress
         self._records, self._reading = Collector(), Reading()
         self._source = self._reading.source("the engine's output")
         self._words = b""
-        self._ranks = 0
+        self.ranks = 0
         self._late = ""
+        self._fresh = False
+        self._due = 0.0
 
     def feed(self, block: bytes) -> bool:
         """Take what has come; whether it is the first word of a rank at all."""
-        self._take(self._records.feed(block))
-        before, self._ranks = self._ranks, self._records.ranks(self.run)
-        if self._ranks > before:
-            self._progress.say(f"heard of {self._ranks} rank(s)")
-        return self._ranks > before == 0
+        text = self._records.feed(block)
+        self._fresh = self._fresh or len(text) != len(block)
+        self._take(text)
+        before, self.ranks = self.ranks, self._records.ranks(self.run)
+        if self.ranks > before:
+            self._progress.say(f"heard of {self.ranks} rank(s)")
+        return self.ranks > before == 0
+
+    def next_look(self) -> float:
+        """Seconds until it is to be seen whether what is known decides."""
+        return max(0.0, self._due - time.monotonic()) if self._fresh else WORLD_DEADLINE
+
+    def decided(self) -> bool:
+        """Whether a rank that has ended its own watch is sure of a fault, and what the others have said does not speak against
+        it: those would go on until their deadline, waiting for it."""
+        begin = time.monotonic()
+        if not self._fresh or begin < self._due:
+            return False
+        self._fresh = False
+        merged = collected(self._records, run=self.run, cut=True)
+        sure = merged is not None and merged.done > 0 and decided(merged.case)
+        # Of a thousand ranks that takes a second, and is not done after each word.
+        self._due = time.monotonic() + max(LOOK, 10 * (time.monotonic() - begin))
+        return sure
 
     def overdue(self) -> None:
         """Waiting any longer is of no use."""
         self._late = (
-            "the engine had not ended long after its ranks should have" if self._ranks else "nothing came in time"
+            "the engine had not ended long after its ranks should have" if self.ranks else "nothing came in time"
         )
 
     def finish(self) -> None:
@@ -166,19 +251,32 @@ class _Heard:
     def _take(self, text: bytes) -> None:
         self._source.feed(text)
         self._words = (self._words + text)[-_KEPT:]
+        if not self.ranks and text.endswith(b"\n"):  # until then its words are all there is to be seen
+            self._progress.say(text.decode(errors="replace").splitlines()[-1].removeprefix("commcheck: "))
 
     def case(self, engine: str, code: int) -> tuple[Case, tuple[str, ...]]:
         """What is known now. Raises LaunchError where that is nothing."""
         said = [text for line in self._words.decode(errors="replace").splitlines() if (text := line.strip())]
-        said = [line for line in dict.fromkeys(said) if _OWN not in line][-_LINES:]
+        said = [line for line in dict.fromkeys(said) if not any(own in line for own in _OWN)][-_LINES:]
         merged = collected(self._records, run=self.run)
         if merged is not None:
-            case, notes = merged
             late = (f"{engine} was ended: {self._late}",) if self._late else ()
-            return case, (*notes, *late, *(f"{engine} said: {line}" for line in said))
+            notes = (*merged.notes, *late, *(f"{engine} said: {line}" for line in said))
+            if _open(merged.case) and judge(words := self._reading.case()).verdict is Verdict.UNHEALTHY:
+                return words, (*notes, "the ranks' own reports leave it open: this is of what was printed")
+            return merged.case, notes
+        if code == LaunchError.exit_code and self._carried and said:
+            raise LaunchError(said[-1])  # our own carrier says what it could not do
         case = self._reading.case()
         if judge(case).verdict is not Verdict.UNHEALTHY:
             why = f"was ended, since {self._late}," if self._late else f"ended with exit code {code}"
             last = f": {said[-1]}" if said else ""
             raise LaunchError(f"{engine} {why} before any rank said a word{last}")
         return case, (f"no rank said a word: this is of what {engine} said before it ended with exit code {code}",)
+
+
+def _open(case: Case) -> bool:
+    """It did not go well, and nothing that the ranks have seen says why."""
+    found = judge(case)
+    named = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in found.diagnoses)
+    return found.verdict is not Verdict.HEALTHY and not named

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from commcheck.cli.output import emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.match import DECIDED, judge
+from commcheck.engines.base import RUN
 from commcheck.engines.detecting import completed, run_named
 from commcheck.errors import InputError, UsageError
 from commcheck.model.case import Case, Ended, HostFacts
@@ -30,7 +31,7 @@ from commcheck.model.diagnosis import Diagnosis, Report, Role
 from commcheck.model.plan import FaultAt, Place, Plan, RankPlan
 from commcheck.runtime.launcher import Launcher
 from commcheck.runtime.reports import SAME_RUN, Writer, current, merged, read
-from commcheck.runtime.speaker import RUN, Speaker, put
+from commcheck.runtime.speaker import Speaker, put
 from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
 JOIN_DEADLINE = 60.0
@@ -39,6 +40,8 @@ is the import of torch from a cold network file system, tens of seconds on a lar
 host still has to pull is minutes: for that, raise it. The frameworks' own wait is 30 minutes."""
 
 
+NAME_VERDICT = 5.0
+"""Seconds before the others' deadline at which a name that never came is called unknown."""
 LAST_WORDS = 2.0
 """Seconds that a rank whose world came through waits for the other ranks' last reports: they end within milliseconds of
 each other, or fail at the end of a probe's own time."""
@@ -235,8 +238,17 @@ def own_plan(args: argparse.Namespace) -> Plan:
         backend=backend,
         store_seconds=args.timeout,
         faults=_own_faults(args, environment.get("RANK", "")),
+        name_patience=_name_patience(args, environment),
     )
     return Plan(size=number, backend=backend, ranks=(rank,), base_environment=environment)
+
+
+def _name_patience(args: argparse.Namespace, environment: Mapping[str, str]) -> float:
+    """A pod has a name when it has an address, and not before; and that it has none is remembered by name servers for a while.
+    Elsewhere a name that is not known now is not known later."""
+    if "KUBERNETES_SERVICE_HOST" not in environment:
+        return 0.0
+    return max(0.0, (args.join_deadline or JOIN_DEADLINE) - NAME_VERDICT)
 
 
 def _with_nccl(plan: Plan, facts: tuple[HostFacts, ...]) -> Plan:

@@ -26,7 +26,7 @@ from commcheck.errors import UsageError
 from commcheck.model.case import Case
 from commcheck.model.diagnosis import Report
 from commcheck.model.plan import FaultAt, Place, Plan
-from commcheck.planner import LAUNCHER_VARIABLES, check_size, local_plan
+from commcheck.planner import LAUNCHER_VARIABLES, local_plan
 from commcheck.system.ports import held_port
 
 T = TypeVar("T")
@@ -77,7 +77,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--on",
         metavar="ENGINE",
-        help="start the ranks through ENGINE: ray; Slurm in a batch script or under salloc (which needs no --on)",
+        help="start the ranks through ENGINE: ray, kubernetes; Slurm in a batch script or under salloc (which needs no --on)",
+    )
+    how.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help="with --on: hosts, or pods (default: all that there are, or one per rank)",
+    )
+    how.add_argument(
+        "--image", metavar="IMAGE", help="with --on kubernetes: what the pods run, commcheck and your torch"
+    )
+    how.add_argument(
+        "--pod",
+        metavar="FILE",
+        help="with --on kubernetes: the manifest of your own job (a Pod, or what has a pod template): its image, variables, "
+        "networks, node selectors and volumes are taken from it",
     )
     how.add_argument(
         "--report-dir", metavar="DIR", help="leave each rank's report there; commcheck diagnose DIR merges them"
@@ -114,6 +129,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--report-to stdout: no launcher's variables are set here, so there is but one report: leave it out"
         )
+    if (
+        alone := next((name for name in ("nodes", "image", "pod") if getattr(args, name) is not None), None)
+    ) is not None:
+        raise UsageError(f"--{alone}: only for ranks that an engine starts: give --on ENGINE too")
     from commcheck import api
     from commcheck.runtime.watch import WORLD_DEADLINE, Terms
 
@@ -202,8 +221,10 @@ def _held(args: argparse.Namespace) -> Allocation | None:
 def _check(args: argparse.Namespace) -> None:
     if args.backend not in BACKENDS:
         raise UsageError(f"--backend {args.backend}: not one of {', '.join(BACKENDS)}")
-    if args.world_size is not None:
-        check_size(args.world_size)
+    for name in ("world_size", "nodes"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: must be at least 1")
     if args.master_port is not None and not 0 < args.master_port < 65536:
         raise UsageError(f"--master-port {args.master_port}: a port is a number from 1 to 65535")
     for name in ("timeout", "deadline", "join_deadline"):

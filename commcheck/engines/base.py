@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from commcheck.model.base import Value
 
 Environ = Mapping[str, str]
+RUN = "COMMCHECK_RUN"
+"""The variable in which the one that starts the ranks names the run, to know its records from others'."""
 
 
 class Member(Value, frozen=True):
@@ -40,7 +45,9 @@ class Allocation(Value, frozen=True):
 class Wanted(Value, frozen=True):
     """What is to be started: a preflight, or in each process `runs`, which needs no rendezvous. `options`: of `commcheck
     preflight`; `report_dir`: one that all hosts share, "" where the ranks' reports come with the engine's output; `program`: what
-    is commcheck on the hosts; `talks`: what is written to the engine is to reach every process."""
+    is commcheck on the hosts; `talks`: what is written to the engine is to reach every process. `run`: what `RUN` is to be there,
+    where the engine does not pass it on; `gpus`: per host, where they have to be asked for; `pod`: a pod template of the job's
+    own, as Kubernetes has it in JSON."""
 
     nodes: int
     ranks_per_node: int
@@ -54,6 +61,9 @@ class Wanted(Value, frozen=True):
     size: int = 0
     runs: tuple[str, ...] = ()
     talks: bool = False
+    run: str = ""
+    gpus: int = 0
+    pod: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def world_size(self) -> int:
@@ -86,7 +96,8 @@ class Engine(Value, frozen=True):
     """A launcher. `within`: engines that may have started it; it then speaks for the process. `render`: None for those that
     are only recognised. `run`: the variables that together name one launch. `holds`: what this process may start ranks in; `asked`: the
     same for one that needs to be asked for, since no variable tells. `unreached`: the hosts that it has not reached, by its own
-    words, with those of each."""
+    words, with those of each. `carrier`: our own module that carries out what was rendered, where no command of the engine's does
+    all of it; its ranks then run in an image of theirs, where this machine's files are not."""
 
     name: str
     detect: Callable[[Environ], Member | None]
@@ -96,6 +107,7 @@ class Engine(Value, frozen=True):
     holds: Callable[[Environ], Allocation | None] | None = None
     asked: Allocation | None = None
     unreached: Callable[[Sequence[str]], dict[str, str]] | None = None
+    carrier: str = ""
 
 
 def number(environ: Environ, *names: str) -> int | None:

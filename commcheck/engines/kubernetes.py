@@ -8,10 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from commcheck.engines.base import Engine, Environ, Launch, Member, Wanted, number, present
+from commcheck.engines.base import RUN, Allocation, Engine, Environ, Launch, Member, Wanted, number, present
 
 _NO_IMAGE = "IMAGE-WITH-COMMCHECK-AND-YOUR-TORCH"
+KEPT = 600
+"""Seconds after which the cluster deletes a Job that has ended, where nobody else has."""
+LONGEST = 3600
+"""Seconds after which it ends a Job of which pods wait for ever."""
+_GRACE = 5
+"""Seconds for the ranks' last words, where a pod is ended."""
+_SHM = "/dev/shm"  # noqa: S108
+# No agent between: torchrun's wait for each other in silence, and where one pod does not come none starts a rank. Nor does the
+# exit code of a rank become the pod's: what a rank has found is in what it says.
+_RANKS = (
+    'n=0; pids=; while [ "$n" -lt "$LOCAL_WORLD_SIZE" ]; do '
+    'LOCAL_RANK=$n RANK=$((JOB_COMPLETION_INDEX * LOCAL_WORLD_SIZE + n)) "$@" & pids="$pids $!"; n=$((n + 1)); done; '
+    'trap "kill $pids" TERM; wait; wait'
+)
+"""For a shell in each pod: start its ranks, and wait for them; where the pod is ended, for their last words."""
 
 
 def detect(environ: Environ) -> Member | None:
@@ -32,7 +48,7 @@ def detect(environ: Environ) -> Member | None:
 
 def render(wanted: Wanted) -> Launch:
     """The Service and the Job, and the commands that create them, follow them and delete them."""
-    items = [_service(wanted), _job(wanted, f"{wanted.name}-0.{wanted.name}")]
+    items = [_service(wanted), _job(wanted)]
     return applied(wanted, {"apiVersion": "v1", "kind": "List", "items": items}, f"job-name={wanted.name}", "job")
 
 
@@ -60,9 +76,9 @@ def applied(wanted: Wanted, manifest: Mapping[str, object], selector: str, kind:
     )
 
 
-def container(wanted: Wanted, command: Sequence[str], name: str) -> dict[str, object]:
+def container(wanted: Wanted, command: Sequence[str], name: str) -> dict[str, Any]:
     """A pod's container that runs `command`."""
-    mounts = [{"name": "shm", "mountPath": "/dev/shm"}]  # noqa: S108
+    mounts = [{"name": "shm", "mountPath": _SHM}]
     if wanted.report_dir:
         mounts.append({"name": "reports", "mountPath": wanted.report_dir})
     return {"name": name, "image": wanted.image or _NO_IMAGE, "command": list(command), "volumeMounts": mounts}
@@ -84,18 +100,7 @@ def _service(wanted: Wanted) -> dict[str, object]:
     }
 
 
-def _job(wanted: Wanted, first: str) -> dict[str, object]:
-    agent = (
-        *("torchrun", f"--nnodes={wanted.nodes}", f"--nproc-per-node={wanted.ranks_per_node}"),
-        *("--node-rank=$(JOB_COMPLETION_INDEX)", f"--master-addr={first}", f"--master-port={wanted.master_port}"),
-        *("--no-python", *wanted.preflight),
-    )
-    pod = {
-        "subdomain": wanted.name,
-        "restartPolicy": "Never",
-        "containers": [container(wanted, agent, "rank")],
-        "volumes": volumes(wanted),
-    }
+def _job(wanted: Wanted) -> dict[str, object]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -104,10 +109,82 @@ def _job(wanted: Wanted, first: str) -> dict[str, object]:
             "completions": wanted.nodes,
             "parallelism": wanted.nodes,
             "completionMode": "Indexed",
-            "backoffLimit": 0,
-            "template": {"spec": pod},
+            # One pod that fails would end all others before they have said what they know (Kubernetes 1.29 and later).
+            "backoffLimitPerIndex": 0,
+            "activeDeadlineSeconds": LONGEST,
+            "ttlSecondsAfterFinished": KEPT,
+            "template": _template(wanted),
         },
     }
 
 
-ENGINE = Engine(name="kubernetes", detect=detect, render=render)
+def _template(wanted: Wanted) -> dict[str, object]:
+    """The job's own pod where one is given, whose first container then runs the ranks; else a pod with nothing special."""
+    given = wanted.pod
+    own = {name: value for name, value in (given.get("spec") or {}).items() if name not in _OF_A_POD}
+    first, *others = own.get("containers") or [{"name": "rank"}]
+    made = container(wanted, ("sh", "-c", _RANKS, "sh", *wanted.preflight), first.get("name", "rank"))
+    mounts = list(first.get("volumeMounts") or ())
+    there = {mount.get("mountPath") for mount in mounts}
+    new = [mount for mount in made["volumeMounts"] if mount["mountPath"] not in there]
+    names = {mount["name"] for mount in new}
+    ranks = {
+        **{name: value for name, value in first.items() if name not in _OF_THE_JOB},
+        **made,
+        "image": wanted.image or first.get("image") or _NO_IMAGE,
+        "volumeMounts": [*mounts, *new],
+        "env": [*(e for e in first.get("env") or () if e.get("name") not in _SET), *_environment(wanted)],
+    }
+    if wanted.gpus:
+        resources = dict(first.get("resources") or {})
+        resources["limits"] = {**(resources.get("limits") or {}), "nvidia.com/gpu": wanted.gpus}
+        ranks["resources"] = resources
+    pod = {
+        **own,
+        "subdomain": wanted.name,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": _GRACE,
+        "containers": [ranks, *others],
+        "volumes": [*(own.get("volumes") or ()), *(v for v in volumes(wanted) if v["name"] in names)],
+    }
+    pod.setdefault("topologySpreadConstraints", [_spread(wanted)])
+    metadata = given.get("metadata") or {}
+    kept = {name: metadata[name] for name in ("labels", "annotations") if metadata.get(name)}
+    return {**({"metadata": kept} if kept else {}), "spec": pod}
+
+
+_OF_THE_JOB = ("args", "command", "lifecycle", "livenessProbe", "ports", "readinessProbe", "startupProbe", "workingDir")
+"""Of a container, what belongs to the program that is not run here."""
+_OF_A_POD = ("hostname", "nodeName")
+"""Of a pod, what makes it one and no other."""
+_SET = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", RUN})
+
+
+def _environment(wanted: Wanted) -> list[dict[str, str]]:
+    told = {
+        "WORLD_SIZE": str(wanted.world_size),
+        "LOCAL_WORLD_SIZE": str(wanted.ranks_per_node),
+        "MASTER_ADDR": f"{wanted.name}-0.{wanted.name}",
+        "MASTER_PORT": str(wanted.master_port),
+        **({RUN: wanted.run} if wanted.run else {}),
+    }
+    return [{"name": name, "value": value} for name, value in told.items()]
+
+
+def _spread(wanted: Wanted) -> dict[str, object]:
+    """On as many nodes as there are: two pods of one node show nothing of the network between nodes."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"job-name": wanted.name}},
+    }
+
+
+ENGINE = Engine(
+    name="kubernetes",
+    detect=detect,
+    render=render,
+    asked=Allocation(engine="kubernetes"),
+    carrier="commcheck.runtime.pods",
+)

@@ -42,6 +42,7 @@ class RankPlan(Value, frozen=True):
     backend: str = "gloo"
     store_seconds: float | None = None  # None: torch's own default
     init_method: str = "env://"
+    name_patience: float = 0.0  # seconds for which a MASTER_ADDR without an address may be about to get one
     python: str = ""  # an interpreter of its own; empty: the launcher's
     nccl_address: str = ""  # what NCCL would form a communicator from there, for the ranks to try; empty: they need not
 

@@ -22,6 +22,7 @@ from commcheck.model import wire
 from commcheck.model.plan import Plan, RankPlan
 from commcheck.planner import why_cold
 from commcheck.runtime.world import RunningRank, RunningWorld
+from commcheck.system.process import oom_kills, read_oom_kills
 
 IMPORT_DEADLINE = 180.0
 """Seconds for the import of torch: about 1 on a laptop, tens from a cold network file system."""
@@ -58,6 +59,7 @@ class Launcher:
         self.import_seconds = 0.0
         self._zygote: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._oom_before: dict[str, int] = {}
 
     def __enter__(self) -> Launcher:
         return self
@@ -82,6 +84,7 @@ class Launcher:
         """Start importing torch, without waiting for it."""
         if self._zygote is not None:
             return
+        self._oom_before = oom_kills(os.getpid())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._zygote = subprocess.Popen(
@@ -113,7 +116,7 @@ class Launcher:
                 f"the import of torch has not ended after {IMPORT_DEADLINE:g} s; is its file system slow?"
             ) from e
         if not data:
-            raise LaunchError(f"{self.python} ended while it imported torch; try: {self.python} -c 'import torch'")
+            raise LaunchError(self._how_it_ended())
         answer = wire.message(data)
         if isinstance(answer, wire.Broken):
             advice = (
@@ -125,6 +128,18 @@ class Launcher:
         self.import_seconds = time.monotonic() - self._begun
         self._socket.settimeout(None)
         return answer
+
+    def _how_it_ended(self) -> str:
+        """In words, where torch was not imported to the end."""
+        assert self._zygote is not None
+        code = self._zygote.wait()
+        if any((read_oom_kills(file) or 0) > count for file, count in self._oom_before.items()):
+            return (
+                f"{self.python} was killed while it imported torch, by the kernel's out-of-memory killer (OOMKilled): raise the "
+                "memory limit of this container or job"
+            )
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"{self.python} {how} while it imported torch; try: {self.python} -c 'import torch'"
 
     def start(self, plan: Plan) -> RunningWorld:
         """Start all ranks of `plan`, rank by rank in slot order. Raises LaunchError."""

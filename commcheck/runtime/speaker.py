@@ -21,8 +21,6 @@ from commcheck.runtime.records import Message, encode
 from commcheck.runtime.reports import encoded, report_of
 
 KIND = "rank"
-RUN = "COMMCHECK_RUN"
-"""The variable in which the one that starts the ranks names the run, to know its records from others'."""
 TAKEN = 0.05
 """Seconds that a batch of lines waits for the reader of a pipe to take the last one: a launcher that is awake needs far less,
 and one that sleeps is not waited for."""

@@ -93,14 +93,17 @@ def oom_kills(pid: int) -> dict[str, int]:
         candidates: tuple[str, ...]
         if controllers == "":
             candidates = (f"/sys/fs/cgroup{path}/memory.events", f"/sys/fs/cgroup/unified{path}/memory.events")
+            own = "/sys/fs/cgroup/memory.events"
         elif "memory" in controllers.split(","):
             candidates = (f"/sys/fs/cgroup/memory{path}/memory.oom_control",)
+            own = "/sys/fs/cgroup/memory/memory.oom_control"
         else:
             continue
-        for file in candidates:
-            count = read_oom_kills(file)
-            if count is not None:
-                found[file] = count
+        counts = {file: count for file in candidates if (count := read_oom_kills(file)) is not None}
+        # In a container the path may be the host's, and what is mounted its own group.
+        if not counts and (count := read_oom_kills(own)) is not None:
+            counts = {own: count}
+        found |= counts
     return found
 
 

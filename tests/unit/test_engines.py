@@ -269,7 +269,8 @@ def test_a_kubernetes_manifest_is_what_its_api_takes() -> None:
     assert (job["apiVersion"], job["spec"]["completions"], job["spec"]["completionMode"]) == ("batch/v1", 3, "Indexed")
     assert pod["subdomain"] == service["metadata"]["name"]
     assert service["spec"]["clusterIP"] == "None"
-    assert "--nnodes=3" in pod["containers"][0]["command"]
+    env = {e["name"]: e["value"] for e in pod["containers"][0]["env"]}
+    assert (env["WORLD_SIZE"], env["LOCAL_WORLD_SIZE"], env["MASTER_ADDR"]) == ("6", "2", "commcheck-0.commcheck")
 
 
 def test_the_ray_driver_is_python() -> None:

@@ -22,6 +22,10 @@ NO_QUESTION_SECONDS = 3.0
 is asked by other ways than DNS."""
 
 
+AGAIN = 0.5
+"""Between two look-ups of a name that may be about to get an address."""
+
+
 class NameNotResolvedError(Exception):
     """MASTER_ADDR has no address here. The frameworks would go on asking until their timeout."""
 
@@ -32,6 +36,10 @@ def run(ctx: RankContext) -> str:
     if not name or not ctx.plan.init_method.startswith("env"):
         return "no MASTER_ADDR to resolve"
     answer = _forward(name) if _is_literal(name) else _bounded(lambda: _forward(name))
+    until = time.monotonic() + ctx.plan.name_patience
+    while isinstance(answer, str) and time.monotonic() < until:
+        time.sleep(AGAIN)  # a name server tells nobody that it has got a name
+        answer = _bounded(lambda: _forward(name))
     if isinstance(answer, str):
         outcome = Outcome.UNRESOLVED if answer else Outcome.TIMED_OUT
         detail = answer or f"no answer within {NAME_DEADLINE:g} s"
