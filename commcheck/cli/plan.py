@@ -6,6 +6,7 @@
 import argparse
 import os
 import sys
+from typing import Any
 
 from commcheck.errors import UsageError
 
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--master-port", type=int, default=29500, metavar="PORT", help="the store's port (default: 29500)"
     )
     parser.add_argument("--image", default="", help="the container image, for Kubernetes")
+    parser.add_argument(
+        "--pod", metavar="FILE", help="for kubernetes: the manifest of your own job, of which the pods are to be like"
+    )
+    parser.add_argument(
+        "--gpus-per-node", type=int, default=0, metavar="N", help="GPUs to ask for in each pod (default: 0)"
+    )
     parser.add_argument("--name", default="commcheck", help="of the job (default: commcheck)")
     parser.add_argument("--write", metavar="DIR", help="write the files there instead of printing them")
     parser.add_argument(
@@ -54,13 +61,7 @@ def run(args: argparse.Namespace) -> int:
     engine = known.get(args.engine)
     if engine is None or engine.render is None:
         raise UsageError(f"{args.engine}: no engine of that name: {', '.join(known)}")
-    for name in ("nodes", "ranks_per_node"):
-        if not 0 < getattr(args, name) <= _MOST_NODES:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be from 1 to {_MOST_NODES}")
-    if not 0 < args.master_port < 65536:
-        raise UsageError(f"--master-port {args.master_port}: a port is a number from 1 to 65535")
-    if args.host and len(args.host) != args.nodes:
-        raise UsageError(f"--host: {len(args.host)} hosts are named, and --nodes is {args.nodes}")
+    _check(args)
     launch = engine.render(
         Wanted(
             nodes=args.nodes,
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
             hosts=tuple(args.host),
             image=args.image,
             name=args.name,
+            gpus=args.gpus_per_node,
+            pod=_pod(args.pod),
         )
     )
     for name, text in launch.files:
@@ -87,6 +90,29 @@ def run(args: argparse.Namespace) -> int:
     elif not any("commcheck diagnose" in command for command in launch.commands):
         print("# for one verdict of all ranks, pipe the output into: commcheck diagnose -")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises UsageError."""
+    for name in ("nodes", "ranks_per_node"):
+        if not 0 < getattr(args, name) <= _MOST_NODES:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be from 1 to {_MOST_NODES}")
+    if not 0 < args.master_port < 65536:
+        raise UsageError(f"--master-port {args.master_port}: a port is a number from 1 to 65535")
+    if args.host and len(args.host) != args.nodes:
+        raise UsageError(f"--host: {len(args.host)} hosts are named, and --nodes is {args.nodes}")
+    if args.pod is not None and args.engine != "kubernetes":
+        raise UsageError(f"--pod {args.pod}: only kubernetes takes the pods of another job")
+    if args.gpus_per_node < 0:
+        raise UsageError(f"--gpus-per-node {args.gpus_per_node}: must be at least 0")
+
+
+def _pod(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    from commcheck.runtime.podfile import template
+
+    return template(path)
 
 
 def _options(text: str) -> tuple[str, ...]:

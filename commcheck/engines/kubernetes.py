@@ -13,6 +13,7 @@ from typing import Any
 from commcheck.engines.base import RUN, Allocation, Engine, Environ, Launch, Member, Wanted, number, present
 
 _NO_IMAGE = "IMAGE-WITH-COMMCHECK-AND-YOUR-TORCH"
+_DRIVEN = "commcheck preflight --on kubernetes does all of it, and tells what keeps a pod from starting"
 KEPT = 600
 """Seconds after which the cluster deletes a Job that has ended, where nobody else has."""
 LONGEST = 3600
@@ -49,12 +50,21 @@ def detect(environ: Environ) -> Member | None:
 def render(wanted: Wanted) -> Launch:
     """The Service and the Job, and the commands that create them, follow them and delete them."""
     items = [_service(wanted), _job(wanted)]
-    return applied(wanted, {"apiVersion": "v1", "kind": "List", "items": items}, f"job-name={wanted.name}", "job")
+    whole = {"apiVersion": "v1", "kind": "List", "items": items}
+    return applied(wanted, whole, f"job-name={wanted.name}", "job", note=_DRIVEN)
 
 
-def applied(wanted: Wanted, manifest: Mapping[str, object], selector: str, kind: str, done: str = "complete") -> Launch:
+def applied(
+    wanted: Wanted,
+    manifest: Mapping[str, object],
+    selector: str,
+    kind: str,
+    *,
+    done: str = "complete",
+    note: str = "a rank that finds a fault ends its pod with 1, and the wait with a time-out: the logs tell all the same",
+) -> Launch:
     """The commands for a manifest: the pods' logs are where the reports are."""
-    file = f"{wanted.name}.json"
+    file, text = f"{wanted.name}.json", json.dumps(manifest, indent=2) + "\n"
     logs = f"kubectl logs -l {selector} --prefix --tail=-1 --max-log-requests={max(wanted.nodes, 5)}"
     return Launch(
         commands=(
@@ -63,10 +73,10 @@ def applied(wanted: Wanted, manifest: Mapping[str, object], selector: str, kind:
             logs if wanted.report_dir else f"{logs} | commcheck diagnose -",
             f"kubectl delete -f {file}",
         ),
-        files=((file, json.dumps(manifest, indent=2) + "\n"),),
+        files=((file, text),),
         notes=(
-            *(() if wanted.image else (f"write your image in place of {_NO_IMAGE}",)),
-            "a rank that finds a fault ends its pod with 1, and the wait with a time-out: the logs tell all the same",
+            *((f"write your image in place of {_NO_IMAGE}",) if _NO_IMAGE in text else ()),
+            note,
             *(
                 (f"mount one volume in all pods at {wanted.report_dir}, to merge the reports",)
                 if wanted.report_dir

@@ -36,7 +36,7 @@ def render(wanted: Wanted) -> Launch:
         "spec": {"runPolicy": {"backoffLimit": 0}, "pytorchReplicaSpecs": {"Master": replicas(1), **workers}},
     }
     selector = f"training.kubeflow.org/job-name={wanted.name}"
-    return applied(wanted, manifest, selector, "pytorchjob", "Succeeded")
+    return applied(wanted, manifest, selector, "pytorchjob", done="Succeeded")
 
 
 ENGINE = Engine(name="pytorchjob", detect=detect, render=render)

@@ -47,7 +47,7 @@ def render(wanted: Wanted) -> Launch:
             },
         },
     }
-    return applied(wanted, manifest, f"jobset.sigs.k8s.io/jobset-name={wanted.name}", "trainjob", "Complete")
+    return applied(wanted, manifest, f"jobset.sigs.k8s.io/jobset-name={wanted.name}", "trainjob", done="Complete")
 
 
 ENGINE = Engine(name="trainjob", detect=detect, render=render)
