@@ -232,6 +232,10 @@ class Outcome(StrEnum):
     OTHER = "other"
 
 
+SENT_BACK = "says the host itself by ICMP, as a firewall that rejects does"
+"""How the detail of a connection ends that was refused so, and not by TCP."""
+
+
 class Probe(Value, frozen=True):
     """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer), "back"
     (only looked up: the route of rank 0's host to a rank that waits for its store),

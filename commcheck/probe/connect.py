@@ -10,7 +10,7 @@ import time
 
 import msgspec
 
-from commcheck.model.case import Outcome, Probe
+from commcheck.model.case import SENT_BACK, Outcome, Probe
 from commcheck.probe.attempts import connected
 from commcheck.probe.neighbours import router, sent_back, unanswered
 from commcheck.probe.tcpinfo import Counted, counted
@@ -281,10 +281,7 @@ def _attempt(
         if number == errno.ECONNREFUSED:
             outcome = Outcome.REFUSED
         elif sent_back(family, target, number):
-            outcome, detail = (
-                Outcome.REFUSED,
-                f"{detail}, says the host itself by ICMP, as a firewall that rejects does",
-            )
+            outcome, detail = Outcome.REFUSED, f"{detail}, {SENT_BACK}"
         elif number in UNREACHABLE:
             outcome = Outcome.UNREACHABLE
         probe = _probe(kind, address, port, outcome, begin, peer_rank, number=number, detail=detail)

@@ -19,6 +19,7 @@ from commcheck.diagnose.rules.links import (
 from commcheck.diagnose.rules.pace import link_flapping
 from commcheck.diagnose.rules.rendezvous import store_timeout_too_short
 from commcheck.model.case import (
+    SENT_BACK,
     Address,
     Case,
     Ended,
@@ -561,3 +562,39 @@ def test_networks_that_reach_each_other_are_no_cause_of_what_fails_between_other
     found = interface_differs_between_ranks.match(alone)
     assert found.ranks == (2,)
     assert found.confidence > match.DECIDED
+
+
+@pytest.mark.parametrize(
+    ("how", "lead"),
+    [
+        (f"No route to host, {SENT_BACK}", "port-refused"),
+        ("Connection refused", "port-dropped"),
+    ],
+)
+def test_a_firewall_that_does_not_always_say_that_it_rejects_is_one(how, lead):
+    """The kernel sends such an answer once a second to each; a refusal by TCP is never left out."""
+    tried = {1: (Outcome.REFUSED, how), 2: (SILENT, "no answer within 1.3 s")}
+    listens = Socket(
+        state="LISTEN",
+        local_address="0.0.0.0",
+        local_port=29500,
+        family="ipv4",
+        protocol="tcp",
+        remote_address="0.0.0.0",
+        remote_port=0,
+    )
+    told = {"MASTER_ADDR": address(0), "MASTER_PORT": "29500", "WORLD_SIZE": "3"}
+
+    def waits(n, *probes, **more):
+        return rank(n, *probes, last=Phase.STORE, environment={**told, "RANK": str(n)}, **more)
+
+    ranks = [
+        waits(n, Probe(kind="master", target=address(0), port=29500, outcome=outcome, detail=detail))
+        for n, (outcome, detail) in tried.items()
+    ]
+    zero = waits(0, sockets=(listens,))
+    judged = match.judge(world(zero, *ranks))
+    assert {d.cause for d in judged.diagnoses} >= {"port-refused", "port-dropped"}
+    assert judged.diagnoses[0].cause == lead
+    dropped = next(d for d in judged.diagnoses if d.cause == "port-dropped")
+    assert dropped.role is (Role.CONSEQUENCE if lead == "port-refused" else Role.ROOT)

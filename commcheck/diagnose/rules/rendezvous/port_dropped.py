@@ -15,7 +15,7 @@ from __future__ import annotations
 from commcheck.diagnose.advice import another_port
 from commcheck.diagnose.view import evidence, master_probe, names, rank_zero, reached, started, store_listens
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case, Outcome, RankRecord
+from commcheck.model.case import SENT_BACK, Case, Outcome, RankRecord
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix, Link, Match
 from commcheck.model.phase import Phase
 from commcheck.model.rule import Rule
@@ -58,9 +58,20 @@ def match(case: Case) -> Match | None:
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),
         evidence=tuple(seen),
         fixes=open_or_change(case, probe.port),
+        consequence=_sent_back(case, probe.port),
         next=()
         if listening
         else (f"on {probe.target}: does anything listen on port {probe.port} (ss -ltn), and is the host up?",),
+    )
+
+
+def _sent_back(case: Case, port: int) -> bool:
+    """Others are told that a firewall rejects that port. The kernel says so only now and then (icmp_ratelimit: once a second to
+    each, icmp(7)), and is silent otherwise: it is one firewall."""
+    return any(
+        probe.outcome is Outcome.REFUSED and probe.port == port and probe.detail.endswith(SENT_BACK)
+        for r in started(case)
+        if (probe := master_probe(r)) is not None
     )
 
 
