@@ -19,7 +19,7 @@ from commcheck.cluster.values import PortTry, Reached, Target
 from commcheck.model.cluster import Reach
 from commcheck.probe.connect import CONNECT_DEADLINE, UNREACHABLE, unacknowledged
 from commcheck.probe.names import look_up
-from commcheck.probe.neighbours import unanswered
+from commcheck.probe.neighbours import fixed, unanswered
 
 AT_ONCE = 8
 """Targets in the works at a time, with about ten connections each."""
@@ -96,6 +96,7 @@ def _one(target: Target, named: tuple[str, ...], error: str, *, moving: bool) ->
         gbit=gbit,
         named=named,
         name_error=error,
+        fixed=fixed(target.address) if all(t.reach is Reach.DROPPED for t in tries) else "",
     )
 
 

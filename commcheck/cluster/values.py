@@ -50,7 +50,8 @@ class PortTry(Value, frozen=True):
 class Reached(Value, frozen=True):
     """How one host met another. `large`: OK, SMALL_ONLY, WRONG_VALUES, or NOT_TRIED where no connection stood. `mtu`: of the
     path, as the kernel knew it after a large transfer. `gbit`: at which further pieces went, where many talked; None: none did.
-    `named`: the addresses that the other's name has there; `name_error`: why it has none."""
+    `named`: the addresses that the other's name has there; `name_error`: why it has none. `fixed`: the hardware
+    address that the kernel was told for it, once and for all, where no port answered."""
 
     rank: int
     ports: tuple[PortTry, ...]
@@ -60,6 +61,7 @@ class Reached(Value, frozen=True):
     gbit: float | None = None
     named: tuple[str, ...] = ()
     name_error: str = ""
+    fixed: str = ""
 
 
 class Flow(Value, frozen=True):

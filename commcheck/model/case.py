@@ -244,7 +244,8 @@ class Probe(Value, frozen=True):
     Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
     small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured).
     `unanswered`: the kernel asks the network for the hardware address (ARP) of the target, or of the `router` that its
-    route leads to, and nobody answers."""
+    route leads to, and nobody answers. `fixed`: the hardware address that the kernel does not ask for, since it was told once
+    and for all which one the target has (a permanent entry of its table of neighbours)."""
 
     kind: str
     target: str
@@ -261,6 +262,7 @@ class Probe(Value, frozen=True):
     rate: float = 0.0
     unanswered: bool = False
     router: str = ""
+    fixed: str = ""
 
     @property
     def ends(self) -> bool:

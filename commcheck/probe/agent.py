@@ -14,6 +14,7 @@ from commcheck.model.base import Value
 from commcheck.model.case import HostFacts, Listener, Outcome, Probe
 from commcheck.model.plan import Place
 from commcheck.probe.connect import answers_as_store, connect, way
+from commcheck.probe.neighbours import answers
 from commcheck.probe.ras import Door, Reply, ask
 from commcheck.system.place import enter
 from commcheck.system.process import die_with_parent
@@ -106,21 +107,14 @@ def _try_all(targets: tuple[Target, ...]) -> tuple[tuple[int, Probe], ...]:
     return tuple(sorted(results, key=lambda r: (r[0], r[1].target, r[1].port)))
 
 
-_ARP_COMPLETE = 0x2
-"""linux/if_arp.h, ATF_COM: the neighbour has answered."""
-
-
 def sign_of_life(address: str, port: int) -> str:
     """How a host that is silent on one port shows that it is there: it answers ARP, or refuses on the next port."""
     try:
         resolved = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4][0]
-        with open("/proc/net/arp", encoding="ascii") as file:
-            for line in file.read().splitlines()[1:]:
-                fields = line.split()
-                if fields[0] == resolved and int(fields[2], 16) & _ARP_COMPLETE:
-                    return "it answers ARP"
     except OSError:
-        pass  # no IPv4 neighbours to look at, or the name is gone: the next sign is tried
+        return ""  # the name is gone
+    if answers(str(resolved)):
+        return "it answers ARP"
     other = connect(address, port + 1 if port < MAX_PORT else port - 1, deadline=SIGN_DEADLINE)
     return f"port {other.port}: {other.outcome.value}" if other.outcome in (Outcome.OK, Outcome.REFUSED) else ""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from commcheck.model.case import SENT_BACK, Outcome, Probe
 from commcheck.probe.attempts import connected
-from commcheck.probe.neighbours import router, sent_back, unanswered
+from commcheck.probe.neighbours import fixed, router, sent_back, unanswered
 from commcheck.probe.tcpinfo import Counted, counted
 
 CONNECT_DEADLINE = 1.3
@@ -84,7 +84,7 @@ def way(address: str, port: int, kind: str, peer_rank: int | None) -> Probe:
     except OSError as e:
         outcome = Outcome.UNREACHABLE if e.errno in UNREACHABLE else Outcome.OTHER
         return _probe(kind, address, port, outcome, begin, peer_rank, number=e.errno or 0, detail=e.strerror or str(e))
-    return _probe(kind, address, port, Outcome.OK, begin, peer_rank)
+    return msgspec.structs.replace(_probe(kind, address, port, Outcome.OK, begin, peer_rank), fixed=fixed(address))
 
 
 def exchange(
@@ -294,7 +294,7 @@ def _attempt(
 def _asked(probe: Probe, address: str) -> Probe:
     """With what the kernel knows of the first hop towards an address that was not reached."""
     if not unanswered(address):
-        return probe
+        return msgspec.structs.replace(probe, fixed=fixed(address))
     return msgspec.structs.replace(probe, unanswered=True, router=router(address))
 
 

@@ -12,6 +12,8 @@ from commcheck.probe.routes import parse_ipv4
 
 _NOBODY = "0x0"
 """The flags of a neighbour (linux/if_arp.h) that has not answered."""
+_COMPLETE, _PERMANENT = 0x2, 0x4
+"""Flags (linux/if_arp.h) of one whose hardware address is known, and of one for which it was set by somebody."""
 
 
 def router(address: str) -> str:
@@ -31,6 +33,20 @@ def unanswered(address: str) -> bool:
     """The kernel's table of neighbours has this IPv4 address, or the router towards it, without a hardware address: ARP
     is not answered."""
     return _flags(router(address) or address) == _NOBODY
+
+
+def answers(address: str) -> bool:
+    """Whether the kernel has a hardware address for this IPv4 address that it has asked for itself."""
+    flags = _number(_flags(address))
+    return bool(flags & _COMPLETE) and not flags & _PERMANENT
+
+
+def fixed(address: str) -> str:
+    """The hardware address that somebody has set for this IPv4 address of a network of our own; empty where the kernel asks."""
+    if router(address):
+        return ""
+    row = _row(address)
+    return row[3] if len(row) > 3 and _number(row[2]) & _PERMANENT else ""
 
 
 def sent_back(family: int, target: tuple[object, ...], number: int) -> bool:
@@ -56,9 +72,18 @@ def _has_a_way(family: int, target: tuple[object, ...]) -> bool:
 
 def _flags(address: str) -> str:
     """What the table of neighbours says of an IPv4 address; empty where it is not in it."""
+    row = _row(address)
+    return row[2] if len(row) > 2 else ""
+
+
+def _number(flags: str) -> int:
+    return int(flags, 16) if flags else 0
+
+
+def _row(address: str) -> list[str]:
     try:
         with open("/proc/thread-self/net/arp", encoding="ascii") as table:
             rows = [line.split() for line in table]
     except OSError:
-        return ""
-    return next((row[2] for row in rows if row[0] == address and len(row) > 2), "")
+        return []
+    return next((row for row in rows[1:] if row and row[0] == address), [])

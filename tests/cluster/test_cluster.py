@@ -61,14 +61,19 @@ FAULTS = {
         "host-resolves-differently",
         ("h4",),
     ),
+    "wrong hardware address": (
+        [partial(made, kind="neighbour-fixed", hosts=(4,), other=1, hardware="02:00:00:00:de:ad")],
+        "neighbour-wrong",
+        ("h4",),
+    ),
     "slow only when others talk": (
         [every_cable, partial(made, kind="crowded-out", hosts=(5,), over=40)],
         "link-slow",
         ("h5",),
     ),
 }
-NO_BAD_HOST = {"stale hosts entry"}
-FEW = {"slow link"}
+NO_BAD_HOST = {"stale hosts entry", "wrong hardware address"}
+FEW = {"slow link", "wrong hardware address"}
 """Of the faults those that CI runs, among six hosts; tests/cluster/test_cluster_through.py has others."""
 
 

@@ -356,6 +356,10 @@ CASES = {
     "own-name-is-loopback": [
         case(several(resolved(1, "h1"), resolved(0, "h1")), ("127.0.1.1", "10.77.0.11"), ("10.77.0.11",) * 2, **ON_1)
     ],
+    "neighbour-fixed": [
+        case(connect(1, 0), LOST, other=0, hardware="02:00:00:00:de:ad", **ON_1),
+        case(connect(0, 1), LOST, other=0, hardware="02:00:00:00:de:ad", **ON_1),  # the answers are lost
+    ],
     "partition": [
         case(several(connect(0, 1), connect(1, 2)), (LOST, "ok"), ("ok", "ok"), groups=((0,), (1, 2))),
         case(

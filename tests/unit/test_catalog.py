@@ -201,7 +201,7 @@ address-family-mismatch
 interface-missing interface-down interface-without-address interface-loopback interface-unroutable
 interface-differs-between-ranks route-missing data-ports-dropped data-ports-refused one-way-blocked mtu-mismatch
 nccl-no-interface nccl-comm-id nccl-address-unreachable nccl-config-file nccl-plugin-missing nccl-no-rdma
-link-flapping link-lossy link-slow address-order-dependent neighbour-silent partition duplicate-address port-range-exhausted
+link-flapping link-lossy link-slow address-order-dependent neighbour-silent neighbour-wrong partition duplicate-address port-range-exhausted
 backend-unknown backend-not-built backend-mismatch library-missing version-mismatch driver-mismatch
 transport-fallback transport-unavailable op-unsupported build-failure
 device-missing device-ordinal-out-of-range device-shared-by-ranks local-rank-unused peer-access-broken device-fault
