@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
         else:
             how, name = shlex.join(words), words[0]
         progress.say(f"starting the ranks: {how}")
-        heard = _Heard(run_id, progress, carried=bool(engine.carrier))
+        heard = _Heard(run_id, progress, wanted.world_size, carried=bool(engine.carrier))
         whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
         code = _run(words, heard, first + whole if launch.at_end or engine.carrier else first, whole)
     case, notes = heard.case(name, code)
@@ -199,8 +199,9 @@ def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
 class _Heard:
     """What comes through the engine: the ranks' records, and its own words."""
 
-    def __init__(self, run: str, progress: Progress, *, carried: bool) -> None:
+    def __init__(self, run: str, progress: Progress, size: int, *, carried: bool) -> None:
         self.run = run
+        self._size = size
         self._carried = carried
         self._progress = progress
         self._records, self._reading = Collector(), Reading()
@@ -227,9 +228,10 @@ class _Heard:
 
     def decided(self) -> bool:
         """Whether a rank that has ended its own watch is sure of a fault, and what the others have said does not speak against
-        it: those would go on until their deadline, waiting for it."""
+        it: those would go on until their deadline, waiting for it. Of whom nothing was heard, that is waited for: it may be
+        their host that is at fault."""
         begin = time.monotonic()
-        if not self._fresh or begin < self._due:
+        if not self._fresh or begin < self._due or not 0 < self._size <= self.ranks:
             return False
         self._fresh = False
         merged = collected(self._records, run=self.run, cut=True)
