@@ -231,9 +231,11 @@ class _Heard:
         it: those would go on until their deadline, waiting for it. Of whom nothing was heard, that is waited for: it may be
         their host that is at fault."""
         begin = time.monotonic()
-        if not self._fresh or begin < self._due or not 0 < self._size <= self.ranks:
+        if not self._fresh or begin < self._due:
             return False
         self._fresh = False
+        if not 0 < self._size <= self.ranks:
+            return False
         merged = collected(self._records, run=self.run, cut=True)
         sure = merged is not None and merged.done > 0 and decided(merged.case)
         # Of a thousand ranks that takes a second, and is not done after each word.
