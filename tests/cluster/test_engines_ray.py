@@ -1,4 +1,4 @@
-"""A preflight driven on a real Ray cluster of four virtual hosts. Ray is large, so these run where it is installed:
+"""A preflight driven on a real Ray cluster of four virtual hosts. These run where Ray is installed, as CI does it; or
 COMMCHECK_RAY_PYTHON names a Python that has it, with torch and commcheck."""
 
 import json
