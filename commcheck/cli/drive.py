@@ -5,12 +5,12 @@ Their reports come as records with the engine's output: over its own channel, an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import secrets
 import select
 import shlex
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,17 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
     run_id = secrets.token_hex(4)
     first = args.join_deadline or (COMING if engine.carrier else JOIN_DEADLINE)
     wanted = _wanted(args, held, engine, run_id, first)
-    with tempfile.TemporaryDirectory(prefix="commcheck-") as directory:
-        launch = engine.render(wanted)
-        words = _placed(launch, directory)
-        if engine.carrier:
-            (file,) = [str(Path(directory) / name) for name, _ in launch.files]
-            words = [sys.executable, "-m", engine.carrier, file, f"{first:g}"]
-            how, name = f"a job {wanted.name} of {wanted.nodes} pods", held.engine
-        else:
-            how, name = shlex.join(words), words[0]
-        progress.say(f"starting the ranks: {how}")
-        heard = _Heard(run_id, progress, wanted.world_size, carried=bool(engine.carrier))
-        whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
-        code = _run(words, heard, first + whole if launch.at_end or engine.carrier else first, whole)
+    launch = engine.render(wanted)
+    if engine.carrier:
+        words, given = [sys.executable, "-m", engine.carrier, f"{first:g}"], launch.files[0][1]
+        how, name = f"a job {wanted.name} of {wanted.nodes} pods", held.engine
+    else:
+        words, given = _without_files(launch)
+        how, name = shlex.join(words), words[0]
+    progress.say(f"starting the ranks: {how}")
+    heard = _Heard(run_id, progress, wanted.world_size, carried=bool(engine.carrier))
+    whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
+    code = _run(words, given, heard, first + whole if launch.at_end or engine.carrier else first, whole)
     case, notes = heard.case(name, code)
     report = build.report(
         case,
@@ -155,19 +153,22 @@ def _pod(args: argparse.Namespace, *, away: bool) -> dict[str, Any]:
     return template(args.pod)
 
 
-def _placed(launch: Launch, directory: str) -> list[str]:
-    """The engine's command, its files written."""
-    files = {name: str(Path(directory) / name) for name, _ in launch.files}
-    for name, text in launch.files:
-        Path(files[name]).write_text(text, encoding="utf-8")
-    return [files.get(word, word) for word in shlex.split(launch.commands[0])]
+def _without_files(launch: Launch) -> tuple[list[str], str]:
+    """The engine's command, and what its standard input is: a script that it runs, so that no file is left behind."""
+    words = shlex.split(launch.commands[0])
+    script = next(((name, text) for name, text in launch.files if name in words), ("", ""))
+    return ["-" if word == script[0] else word for word in words], script[1]
 
 
-def _run(words: list[str], heard: _Heard, first: float, all_: float) -> int:
+def _run(words: list[str], given: str, heard: _Heard, first: float, all_: float) -> int:
     """Run the engine's command to its end, or until what was heard decides, and let its output be heard; at most `first` seconds
-    until a rank says its first word, and `all_` from then on, which is longer than any rank's own watch. Raises LaunchError."""
-    engine = started(words, {**os.environ, RUN: heard.run})
+    until a rank says its first word, and `all_` from then on, which is longer than any rank's own watch. `given`: for its
+    standard input. Raises LaunchError."""
+    engine = started(words, {**os.environ, RUN: heard.run}, talking=bool(given))
     assert engine.stdout is not None
+    if engine.stdin is not None:
+        with engine.stdin, contextlib.suppress(BrokenPipeError):
+            engine.stdin.write(given.encode())
     with engine.stdout:
         try:
             deadline = time.monotonic() + first
@@ -255,8 +256,10 @@ class _Heard:
     def _take(self, text: bytes) -> None:
         self._source.feed(text)
         self._words = (self._words + text)[-_KEPT:]
-        if not self.ranks and text.endswith(b"\n"):  # until then its words are all there is to be seen
-            self._progress.say(text.decode(errors="replace").splitlines()[-1].removeprefix("commcheck: "))
+        if not self.ranks and (
+            last := text.decode(errors="replace").strip()
+        ):  # until then its words are all there is to see
+            self._progress.say(last.splitlines()[-1].removeprefix("commcheck: "))
 
     def case(self, engine: str, code: int) -> tuple[Case, tuple[str, ...]]:
         """What is known now. Raises LaunchError where that is nothing."""

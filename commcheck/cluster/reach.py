@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from commcheck.cluster.blame import blame, groups
+from commcheck.cluster.reach_neighbours import neighbour_wrong, told_wrong
 from commcheck.cluster.rounds import Pair
 from commcheck.cluster.saying import diagnosis, listed, network_fix, seen, some
 from commcheck.cluster.values import Collected, Reached
@@ -190,50 +191,10 @@ def _who(found: Seen, host: str, directions: tuple[Pair, ...], side: str) -> tup
     return (f"between {a} and {b}" if side == "both" else f"from {a} to {b}"), (a, b)
 
 
-def _told_wrong(found: Seen, directions: tuple[Pair, ...]) -> dict[Pair, tuple[str, str]]:
-    """Of these links, and their other direction, those whose source was told another hardware address than its target has: what
-    it was told, and what is right."""
-    both = dict.fromkeys(d for a, b in directions for d in ((a, b), (b, a)) if d in found.by_pair)
-    told = {}
-    for a, b in both:
-        address, card = found.collected.targets[b].address, found.collected.cards.get(b)
-        interfaces = card.facts.interfaces if card is not None else ()
-        own = next((i.mac for i in interfaces for x in i.addresses if x.address == address), "")
-        fixed = found.by_pair[a, b].fixed
-        if fixed and own and fixed.lower() != own.lower():
-            told[a, b] = fixed, own
-    return told
-
-
-def _neighbour_wrong(found: Seen, told: dict[Pair, tuple[str, str]]) -> Diagnosis:
-    hosts = tuple(dict.fromkeys(found.name(a) for a, _ in told))
-    targets = tuple(dict.fromkeys(found.name(b) for _, b in told))
-    shown = [
-        seen(
-            f"on {found.name(a)} {found.collected.targets[b].address} is at {fixed} once and for all (PERMANENT); "
-            f"{found.name(b)} has it at {own}",
-            "/proc/net/arp, interfaces",
-            EvidenceKind.FACT,
-        )
-        for (a, b), (fixed, own) in told.items()
-    ]
-    address = found.collected.targets[next(iter(told))[1]].address
-    return diagnosis(
-        "neighbour-wrong",
-        f"{listed(hosts)} {'was' if len(hosts) == 1 else 'were'} told a wrong hardware address for {listed(targets)}",
-        0.96,
-        hosts=hosts,
-        links=found.links(tuple(told)),
-        evidence=some(shown),
-        fixes=(
-            network_fix("delete the entry: the kernel then asks the network", f"sudo ip neigh del {address} dev IFACE"),
-        ),
-    )
-
-
 def _dropped(found: Seen, host: str, directions: tuple[Pair, ...], side: str) -> Diagnosis:
-    if told := _told_wrong(found, directions):
-        return _neighbour_wrong(found, told)
+    told = told_wrong(found, directions)
+    if told and all((a, b) in told or (b, a) in told for a, b in directions):  # else it is not why the others fail
+        return neighbour_wrong(found, told)
     where, hosts = _who(found, host, directions, side)
     back = _opposite(found, directions)
     stands = [d for d in directions if any(t.reach is Reach.OK for t in found.by_pair[d].ports)]

@@ -21,12 +21,14 @@ LONGEST = 3600
 _GRACE = 5
 """Seconds for the ranks' last words, where a pod is ended."""
 _SHM = "/dev/shm"  # noqa: S108
+_SHM_VOLUME, _REPORTS_VOLUME = "commcheck-shm", "commcheck-reports"  # a job's own pod may have a volume "shm"
 # No agent between: torchrun's wait for each other in silence, and where one pod does not come none starts a rank. Nor does the
 # exit code of a rank become the pod's: what a rank has found is in what it says.
 _RANKS = (
-    'n=0; pids=; while [ "$n" -lt "$LOCAL_WORLD_SIZE" ]; do '
-    'LOCAL_RANK=$n RANK=$((JOB_COMPLETION_INDEX * LOCAL_WORLD_SIZE + n)) "$@" & pids="$pids $!"; n=$((n + 1)); done; '
-    'trap "kill $pids" TERM; wait; wait'
+    "trap 'trap \"\" TERM; kill 0' TERM; n=0; "
+    'while [ "$n" -lt "$LOCAL_WORLD_SIZE" ]; do '
+    'LOCAL_RANK=$n RANK=$((JOB_COMPLETION_INDEX * LOCAL_WORLD_SIZE + n)) "$@" & n=$((n + 1)); done; '
+    "wait; wait"
 )
 """For a shell in each pod: start its ranks, and wait for them; where the pod is ended, for their last words."""
 
@@ -88,16 +90,16 @@ def applied(
 
 def container(wanted: Wanted, command: Sequence[str], name: str) -> dict[str, Any]:
     """A pod's container that runs `command`."""
-    mounts = [{"name": "shm", "mountPath": _SHM}]
+    mounts = [{"name": _SHM_VOLUME, "mountPath": _SHM}]
     if wanted.report_dir:
-        mounts.append({"name": "reports", "mountPath": wanted.report_dir})
+        mounts.append({"name": _REPORTS_VOLUME, "mountPath": wanted.report_dir})
     return {"name": name, "image": wanted.image or _NO_IMAGE, "command": list(command), "volumeMounts": mounts}
 
 
 def volumes(wanted: Wanted) -> list[dict[str, object]]:
     """What `container` mounts."""
-    shm: dict[str, object] = {"name": "shm", "emptyDir": {"medium": "Memory"}}  # a container's own has 64 MiB
-    return [shm, {"name": "reports", "emptyDir": {}}] if wanted.report_dir else [shm]
+    shm: dict[str, object] = {"name": _SHM_VOLUME, "emptyDir": {"medium": "Memory"}}  # a container's own has 64 MiB
+    return [shm, {"name": _REPORTS_VOLUME, "emptyDir": {}}] if wanted.report_dir else [shm]
 
 
 def _service(wanted: Wanted) -> dict[str, object]:
@@ -147,7 +149,9 @@ def _template(wanted: Wanted) -> dict[str, object]:
     }
     if wanted.gpus:
         resources = dict(first.get("resources") or {})
-        resources["limits"] = {**(resources.get("limits") or {}), "nvidia.com/gpu": wanted.gpus}
+        for kind in ("limits", "requests"):  # for such resources both have to be the same, or requests be left out
+            if kind == "limits" or _GPU in (resources.get(kind) or {}):
+                resources[kind] = {**(resources.get(kind) or {}), _GPU: wanted.gpus}
         ranks["resources"] = resources
     pod = {
         **own,
@@ -158,13 +162,22 @@ def _template(wanted: Wanted) -> dict[str, object]:
         "volumes": [*(own.get("volumes") or ()), *(v for v in volumes(wanted) if v["name"] in names)],
     }
     pod.setdefault("topologySpreadConstraints", [_spread(wanted)])
+    if pod.get("hostNetwork"):  # else such pods ask the node's name servers, which know no pods
+        pod.setdefault("dnsPolicy", "ClusterFirstWithHostNet")
     metadata = given.get("metadata") or {}
-    kept = {name: metadata[name] for name in ("labels", "annotations") if metadata.get(name)}
-    return {**({"metadata": kept} if kept else {}), "spec": pod}
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if not _of_another_job(name)}
+    kept = {"labels": labels, "annotations": metadata.get("annotations")}
+    return {"metadata": {name: value for name, value in kept.items() if value}, "spec": pod}
+
+
+def _of_another_job(label: str) -> bool:
+    """A label that its controller has given a pod that runs."""
+    return label in ("job-name", "controller-uid") or label.startswith("batch.kubernetes.io/")
 
 
 _OF_THE_JOB = ("args", "command", "lifecycle", "livenessProbe", "ports", "readinessProbe", "startupProbe", "workingDir")
 """Of a container, what belongs to the program that is not run here."""
+_GPU = "nvidia.com/gpu"
 _OF_A_POD = ("hostname", "nodeName")
 """Of a pod, what makes it one and no other."""
 _SET = frozenset({"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", RUN})

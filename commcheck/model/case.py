@@ -185,6 +185,7 @@ class Published(Value, frozen=True):
     port: int | None = None
 
 
+SENT_BACK = "says the host itself by ICMP, as a firewall that rejects does"  # how the detail of such a refusal ends
 DNS_PORT = 53
 
 
@@ -232,20 +233,15 @@ class Outcome(StrEnum):
     OTHER = "other"
 
 
-SENT_BACK = "says the host itself by ICMP, as a firewall that rejects does"
-"""How the detail of a connection ends that was refused so, and not by TCP."""
-
-
 class Probe(Value, frozen=True):
-    """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer), "back"
-    (only looked up: the route of rank 0's host to a rank that waits for its store),
-    "bulk" (64 KiB through a data connection), "nccl" (both, to the address that NCCL takes on a peer), "name" (a look-up).
+    """One connection attempt of ours. `kind`: "master" (the store's port), "data" (an ephemeral port of a peer), "back" (only
+    looked up: the route of rank 0's host to a rank that waits for its store), "bulk" (64 KiB through a data connection), "nccl"
+    (both, to the address that NCCL takes on a peer), "name" (a look-up).
 
-    Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are
-    small packets with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured).
-    `unanswered`: the kernel asks the network for the hardware address (ARP) of the target, or of the `router` that its
-    route leads to, and nobody answers. `fixed`: the hardware address that the kernel does not ask for, since it was told once
-    and for all which one the target has (a permanent entry of its table of neighbours)."""
+    Of a "bulk" only: `arrived` is how many of its bytes the peer's kernel has acknowledged; `sent` and `lost` are small packets
+    with data, as the kernel counted them (0: it did not); `rate` is in bytes per second (0: not measured). `unanswered`: nobody
+    answers the kernel's question (ARP) for the hardware address of the target, or of the `router` that its route leads to.
+    `fixed`: the one that it does not ask for, by a permanent entry of its table of neighbours."""
 
     kind: str
     target: str

@@ -12,8 +12,11 @@ from commcheck.probe.routes import parse_ipv4
 
 _NOBODY = "0x0"
 """The flags of a neighbour (linux/if_arp.h) that has not answered."""
-_COMPLETE, _PERMANENT = 0x2, 0x4
-"""Flags (linux/if_arp.h) of one whose hardware address is known, and of one for which it was set by somebody."""
+_COMPLETE, _PERMANENT, _PROXY = 0x2, 0x4, 0x8
+"""Flags (linux/if_arp.h) of one whose hardware address is known, of one for which it was set by somebody, and of one for which
+this host answers itself."""
+_ETHERNET = 17
+"""Letters of a hardware address that is told whole: those of InfiniBand are longer, and cut off there."""
 
 
 def router(address: str) -> str:
@@ -46,7 +49,9 @@ def fixed(address: str) -> str:
     if router(address):
         return ""
     row = _row(address)
-    return row[3] if len(row) > 3 and _number(row[2]) & _PERMANENT else ""
+    if len(row) < 4 or len(row[3]) != _ETHERNET:
+        return ""
+    return row[3] if _number(row[2]) & (_PERMANENT | _PROXY) == _PERMANENT else ""
 
 
 def sent_back(family: int, target: tuple[object, ...], number: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -133,7 +134,8 @@ class Launcher:
         """In words, where torch was not imported to the end."""
         assert self._zygote is not None
         code = self._zygote.wait()
-        if any((read_oom_kills(file) or 0) > count for file, count in self._oom_before.items()):
+        struck = any((read_oom_kills(file) or 0) > count for file, count in self._oom_before.items())
+        if struck and code == -signal.SIGKILL:  # others of its control group may have been killed, too
             return (
                 f"{self.python} was killed while it imported torch, by the kernel's out-of-memory killer (OOMKilled): raise the "
                 "memory limit of this container or job"

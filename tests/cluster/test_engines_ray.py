@@ -12,7 +12,7 @@ from job import JOB, TOPOLOGY, assert_found, assert_healthy, every_fault, struck
 from commcheck.lab.lab import Lab
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("ray")]  # one process starts the cluster
 
 PREFLIGHT = ("-m", "commcheck", "preflight", "--on", "ray", "--backend", "gloo", "--format", "json")
 

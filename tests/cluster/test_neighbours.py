@@ -45,6 +45,15 @@ def test_what_was_set_is_no_answer_right_or_wrong(lab, hardware):
     assert told(lab, 2) == (True, "", False)
 
 
+def test_an_address_for_which_this_host_answers_itself_was_not_set(lab):
+    address = "10.77.0.77"
+    lab[0].ip("neigh", "add", "proxy", address, "dev", "eth0")
+    try:
+        assert lab[0].inside(lambda: fixed(address)) == ""
+    finally:
+        lab[0].ip("neigh", "del", "proxy", address, "dev", "eth0")
+
+
 def test_an_address_in_no_table_says_nothing(lab):
     assert lab[0].inside(lambda: (answers("192.0.2.1"), fixed("192.0.2.1"), sent_back(2, ("192.0.2.1", 9), 113))) == (
         False, "", False,

@@ -44,7 +44,8 @@ def merged(lines, **given):
     collector = Collector()
     collector.feed(b"".join(lines))
     collector.finish()
-    return collected(collector, **given)
+    found = collected(collector, **given)
+    return None if found is None else (found.case, found.notes)
 
 
 def test_the_last_word_of_each_rank_counts():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from commcheck.engines.base import Wanted
 from commcheck.engines.detecting import engines
 from commcheck.errors import InputError
+from commcheck.runtime.kubectl import Documents
+from commcheck.runtime.pod import Pod, pod_of, selects
 from commcheck.runtime.podfile import template
-from commcheck.runtime.pods import Documents, Pod, pod_of
 
 TOLD = json.loads((Path(__file__).parent / "kubernetes" / "pods.json").read_text())["pods"]
 SCHEMAS = json.loads((Path(__file__).parent / "kubernetes" / "schemas.json").read_text())["kinds"]
@@ -77,7 +78,7 @@ def test_documents_come_in_any_blocks(documents, data):
     reader, found = Documents(), []
     for begin, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         found += reader.feed(whole[begin:end])
-    assert found == [json.loads(line) for line in map(json.dumps, documents)] or "?" in whole.decode()
+    assert found == json.loads(json.dumps(documents))
 
 
 # --- the manifest --------------------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ def test_a_pod_s_shell_starts_its_ranks_and_waits_for_their_last_words(per_node,
         env={"PATH": "/bin:/usr/bin", "LOCAL_WORLD_SIZE": str(per_node), "JOB_COMPLETION_INDEX": str(index)},
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # as in a container
     )
     begun = [shell.stdout.readline().strip() for _ in range(per_node)]
     shell.terminate()
@@ -166,6 +168,53 @@ def test_a_pod_s_shell_starts_its_ranks_and_waits_for_their_last_words(per_node,
     assert sorted(begun) == [f"{n} of {n - index * per_node}" for n in ranks]
     assert sorted(filter(None, rest)) == [f"{n} ends" for n in ranks]
     assert shell.returncode == 0
+
+
+def test_what_its_controller_gave_a_pod_that_runs_and_what_the_api_refuses_is_left_out():
+    given = json.loads(json.dumps(OWN))
+    given["metadata"]["labels"] |= {"job-name": "j", "controller-uid": "u", "batch.kubernetes.io/job-name": "j"}
+    given["spec"]["containers"][0]["resources"] = {
+        "limits": {"nvidia.com/gpu": 8},
+        "requests": {"nvidia.com/gpu": 8, "cpu": 1},
+    }
+    given["spec"]["volumes"] = [{"name": "shm", "emptyDir": {}}]
+    given["spec"]["containers"][0]["volumeMounts"] = [{"name": "shm", "mountPath": "/mine"}]
+    made = job(pod=given)
+    assert made["metadata"]["labels"] == {"team": "a"}
+    resources = made["spec"]["containers"][0]["resources"]
+    assert resources == {"limits": {"nvidia.com/gpu": 2}, "requests": {"nvidia.com/gpu": 2, "cpu": 1}}
+    assert [v["name"] for v in made["spec"]["volumes"]] == ["shm", "commcheck-shm"]
+    assert made["spec"]["dnsPolicy"] == "ClusterFirstWithHostNet"  # it has the node's network
+
+
+LABELS = {"app": "a", "tier": "b"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "holds"),
+    [
+        ({}, True),
+        ({"matchLabels": {"app": "a"}}, True),
+        ({"matchLabels": {"app": "x"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "x"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["x"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["x"]}]}, True),
+        ({"matchExpressions": [{"key": "none", "operator": "NotIn", "values": ["x"]}]}, True),
+        ({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}, False),
+        ({"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "none", "operator": "Exists"}]}, False),
+    ],
+)
+def test_a_selector_means_what_kubernetes_means_by_it(selector, holds):
+    assert selects(selector, LABELS) is holds
+
+
+def test_a_sidecar_of_kubernetes_own_that_is_ended_after_the_rank_is_no_fault():
+    told = json.loads(json.dumps(TOLD["ended"]))
+    told["status"]["initContainerStatuses"] = [
+        {"name": "proxy", "state": {"terminated": {"exitCode": 143, "reason": "Error"}}}
+    ]
+    assert pod_of(told, "rank", frozenset({"rank"})).why == ""
 
 
 # --- a manifest of one's own ---------------------------------------------------------------------------------------
@@ -192,11 +241,40 @@ def test_the_pod_is_found_in_any_kind_of_job(around, tmp_path):
     assert template(str(file)) == OWN
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"spec": {"containers": []}}', '{"spec": {"containers": ["x"]}}', "3"])
+@pytest.mark.parametrize("text", ["{}", "[]", '{"spec": {"containers": []}}', "3"])
 def test_a_manifest_without_a_pod_is_one_clear_error(text, tmp_path):
     file = tmp_path / "job.json"
     file.write_text(text)
     with pytest.raises(InputError, match=r"job\.json: there is no pod in it"):
+        template(str(file))
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"spec": {"containers": ["x"]}}, "$.spec.containers[0]"),
+        ({"spec": {"containers": [{"name": None}]}}, "$.spec.containers[0].name"),
+        ({"spec": {"containers": [{"name": "c", "env": "A=b"}]}}, "$.spec.containers[0].env"),
+        ({"spec": {"containers": [{"name": "c", "env": ["A=b"]}]}}, "$.spec.containers[0].env[0]"),
+        ({"spec": {"containers": [{"name": "c", "volumeMounts": [{"name": "v", "mountPath": []}]}]}}, "mountPath"),
+        ({"spec": {"containers": [{"name": "c", "resources": {"limits": [1]}}]}}, "resources.limits"),
+        ({"spec": {"containers": [{"name": "c"}], "volumes": 3}}, "$.spec.volumes"),
+        ({"spec": {"containers": [{"name": "c"}]}, "metadata": {"labels": ["a"]}}, "$.metadata.labels"),
+        ({"spec": {"containers": [{"name": "c"}]}, "metadata": "x"}, "$.metadata"),
+    ],
+)
+def test_a_pod_of_wrong_types_is_one_clear_error_that_says_where(change, where, tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"kind": "Job", "spec": {"template": change}}))
+    with pytest.raises(InputError, match=r"job\.json: the pod in it is none") as caught:
+        template(str(file))
+    assert where in str(caught.value)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_one_clear_error(tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text("[" * 50_000)
+    with pytest.raises(InputError, match="nested too deeply"):
         template(str(file))
 
 

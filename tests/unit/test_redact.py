@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from commcheck.cli.main import main
@@ -216,6 +216,7 @@ def test_a_key_s_lines_are_gone_also_one_by_one(lines: list[str], whole: bool) -
     assert not any(line in escaped for line in lines)
 
 
+@example('0"', '{{"name": "DB_PASSWORD", "value": "{}"}}', "G000000000000000000000")
 @given(st.text(max_size=120), st.sampled_from(BY_PLACE), _secret)
 def test_it_stays_stable_with_every_kind(text: str, place: str, secret: str) -> None:
     for candidate in (text + place.format(secret), place.format(secret) + text, place.format(text)):

@@ -122,7 +122,7 @@ _DOCKER = Lazy(r"(['\"]_?auth['\"]\s{0,4}:\s{0,4}['\"]|\b_auth\s{0,4}=\s{0,4})[A
 # An environment as Kubernetes writes it: the name and the value apart.
 _NAMED = Lazy(
     r"(['\"]?name['\"]?\s{0,4}[:=]\s{0,4}['\"]?[\w.-]{0,60}(?:TOKEN|PASSW|SECRET|API_?KEY|ACCESS_?KEY|CREDENTIAL)[\w.-]{0,60}['\"]?\s{0,4},"
-    r"\s{0,4}['\"]?value['\"]?\s{0,4}[:=]\s{0,4})(?:\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[^\s,}]{1,4000})",
+    r"\s{0,4}['\"]?value['\"]?\s{0,4}[:=]\s{0,4})(?!\[redacted\])(?:\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|[^\s,}]{1,4000})",
     re.IGNORECASE,
 )
 _ENVIRONMENT = Lazy(  # MY_KEY=..., where it does not look like a word, a path or a number

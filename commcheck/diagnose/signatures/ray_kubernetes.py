@@ -87,6 +87,15 @@ SIGNATURES = table(
         symptoms=(Symptom.TRAIN_OUT_OF_MEMORY,),
     ),
     Wording(
+        {"launcher-failure": 0.8},
+        r"^pod \S{1,260}(?: on \S{1,260})? has not started: ",
+        "has not started: ",
+        "commcheck: runtime/pods.py, with kubelet's own words behind it",
+        "pod commcheck-1f2e-1-x7k2p on node1 has not started: container set: Error (exit code 3)",
+        "pod commcheck-1f2e-1-x7k2p on node1: container rank: OOMKilled (exit code 137)",
+        symptoms=(Symptom.SETUP_FAILURE,),
+    ),
+    Wording(
         {"launcher-failure": 0.82},
         r"Insufficient (?:nvidia\.com/|amd\.com/)|\d Insufficient (?:cpu\b|memory\b)|\d+/\d+ nodes are available: |ErrImagePull|CreateContainerError|RunContainerError|Back-off restarting failed container|InvalidImageName|MountVolume\.SetUp failed|FailedMount|FailedCreatePodSandBox|exceeded quota|admission webhook \S+ denied",
         "insufficient nvidia.com/ | insufficient amd.com/ | insufficient cpu | insufficient memory | nodes are available: | errimagepull | createcontainererror | runcontainererror | back-off restarting failed | invalidimagename | mountvolume.setup failed | failedmount | failedcreatepodsandbox | exceeded quota | admission webhook",

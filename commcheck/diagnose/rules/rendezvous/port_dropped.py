@@ -58,7 +58,7 @@ def match(case: Case) -> Match | None:
         links=tuple(Link(source=r.host, target=zero.host if zero else probe.target, port=probe.port) for r in blocked),
         evidence=tuple(seen),
         fixes=open_or_change(case, probe.port),
-        consequence=_sent_back(case, probe.port),
+        consequence=listening and _sent_back(case, probe.port),  # then port-refused says it
         next=()
         if listening
         else (f"on {probe.target}: does anything listen on port {probe.port} (ss -ltn), and is the host up?",),
