@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from commcheck.cluster import addresses, agent, blame, drift, exclude, judge, reach, responder, rounds, speed
 from commcheck.cluster.values import Card, Collected, Flow, Measured, PortTry, Reached, Target
@@ -281,6 +282,32 @@ def test_whatever_keeps_a_host_from_being_reached_is_found_on_it(kind, bad):
     assert done.bad_hosts == (f"h{bad}",)
 
 
+SILENT = tuple(PortTry(port=p, reach=Reach.DROPPED) for p in (40000, 50000))
+TOLD, OWN = "02:00:00:00:de:ad", "02:00:00:00:00:04"
+
+
+@pytest.mark.parametrize(
+    ("sources", "told", "cause", "hosts"),
+    [
+        ((2,), TOLD, "neighbour-wrong", ("h2",)),
+        ((2,), OWN.upper(), "port-dropped", ("h2", "h4")),  # what was set is right
+        ((0, 1, 2, 3, 5), TOLD, "port-dropped", ("h4",)),  # one entry does not keep the others away
+    ],
+)
+def test_a_wrong_hardware_address_is_blamed_for_what_it_can_do_alone(sources, told, cause, hosts):
+    def met(a, b):
+        if b == 4 and a in sources:
+            return fine(b, ports=SILENT, large=Reach.NOT_TRIED, fixed=told if a == 2 else "")
+        if a == 4 and b in sources:  # the answers go astray too
+            return fine(b, ports=SILENT, large=Reach.NOT_TRIED)
+        return fine(b)
+
+    found = collected(6, reached={a: tuple(met(a, b) for b in range(6) if b != a) for a in range(6)})
+    (eth0,) = found.cards[4].facts.interfaces
+    done = judged(changed(found, 4, interfaces=(replace(eth0, mac=OWN),)))
+    assert [(d.cause, d.hosts) for d in done.diagnoses if d.cause != "link-slow"] == [(cause, hosts)]
+
+
 def test_a_cluster_of_which_nothing_is_known_is_not_judged():
     done = judged(collected(1))
     assert done.verdict is Verdict.INCONCLUSIVE
@@ -290,8 +317,6 @@ def test_a_cluster_of_which_nothing_is_known_is_not_judged():
 
 
 def changed(found, rank, **more):
-    from msgspec.structs import replace
-
     card = found.cards[rank]
     own = {k: v for k, v in more.items() if k != "environment"}
     made = replace(card, facts=replace(card.facts, **own), environment=more.get("environment", card.environment))
