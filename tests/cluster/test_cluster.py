@@ -73,7 +73,7 @@ FAULTS = {
     ),
 }
 NO_BAD_HOST = {"stale hosts entry", "wrong hardware address"}
-FEW = {"slow link", "wrong hardware address"}
+FEW = {"slow link"}
 """Of the faults those that CI runs, among six hosts; tests/cluster/test_cluster_through.py has others."""
 
 
