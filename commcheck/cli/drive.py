@@ -22,12 +22,13 @@ from commcheck.cli.output import emit, exit_code
 from commcheck.cli.progress import Progress
 from commcheck.diagnose import build
 from commcheck.diagnose.logs import Reading
-from commcheck.diagnose.match import FLAGGED, decided, judge
+from commcheck.diagnose.match import Judgement, decided, judge
 from commcheck.engines.base import RUN, Allocation, Engine, Launch, Wanted
 from commcheck.engines.detecting import engines
 from commcheck.errors import LaunchError, UsageError
 from commcheck.model.case import Case
-from commcheck.model.diagnosis import Role, Verdict
+from commcheck.model.diagnosis import Verdict
+from commcheck.runtime.podfile import template
 from commcheck.runtime.pods import SAID
 from commcheck.runtime.records import Collector
 from commcheck.runtime.starting import ENDING, ended, started
@@ -66,10 +67,10 @@ def run(args: argparse.Namespace, held: Allocation) -> int:
     heard = _Heard(run_id, progress, wanted.world_size, carried=bool(engine.carrier))
     whole = (args.deadline or max(WORLD_DEADLINE, 2 * first)) + LAST_WORDS + ENDING
     code = _run(words, given, heard, first + whole if launch.at_end or engine.carrier else first, whole)
-    case, notes = heard.case(name, code)
+    case, found, notes = heard.case(name, code)
     report = build.report(
         case,
-        judge(case),
+        found,
         command=command(),
         seconds=time.monotonic() - begin,
         replay=f"commcheck diagnose {args.report_dir}" if args.report_dir else "",
@@ -104,7 +105,6 @@ def _wanted(args: argparse.Namespace, held: Allocation, engine: Engine, run_id: 
     if args.report_dir is not None:
         options += ["--report-dir", str(Path(args.report_dir).absolute())]
     per_node = ranks // nodes if nodes else 0
-    template = _pod(args, away=away)
     return Wanted(
         nodes=nodes,
         ranks_per_node=per_node,
@@ -116,7 +116,7 @@ def _wanted(args: argparse.Namespace, held: Allocation, engine: Engine, run_id: 
         name=f"commcheck-{run_id}" if away else "commcheck",
         run=run_id if away else "",
         gpus=per_node if args.backend == "nccl" else 0,
-        pod=template,
+        pod=_pod(args, away=away),
     )
 
 
@@ -148,8 +148,6 @@ def _pod(args: argparse.Namespace, *, away: bool) -> dict[str, Any]:
         )
     if args.pod is None:
         return {}
-    from commcheck.runtime.podfile import template
-
     return template(args.pod)
 
 
@@ -261,29 +259,30 @@ class _Heard:
         ):  # until then its words are all there is to see
             self._progress.say(last.splitlines()[-1].removeprefix("commcheck: "))
 
-    def case(self, engine: str, code: int) -> tuple[Case, tuple[str, ...]]:
-        """What is known now. Raises LaunchError where that is nothing."""
+    def case(self, engine: str, code: int) -> tuple[Case, Judgement, tuple[str, ...]]:
+        """What is known now, and what is made of it. Raises LaunchError where that is nothing."""
         said = [text for line in self._words.decode(errors="replace").splitlines() if (text := line.strip())]
         said = [line for line in dict.fromkeys(said) if not any(own in line for own in _OWN)][-_LINES:]
         merged = collected(self._records, run=self.run)
         if merged is not None:
             late = (f"{engine} was ended: {self._late}",) if self._late else ()
             notes = (*merged.notes, *late, *(f"{engine} said: {line}" for line in said))
-            if _open(merged.case) and judge(words := self._reading.case()).verdict is Verdict.UNHEALTHY:
-                return words, (*notes, "the ranks' own reports leave it open: this is of what was printed")
-            return merged.case, notes
+            found = judge(merged.case)
+            if found.verdict is not Verdict.HEALTHY and not found.named:
+                printed = judge(words := self._reading.case())
+                if printed.verdict is Verdict.UNHEALTHY:
+                    return words, printed, (*notes, "the ranks' own reports leave it open: this is of what was printed")
+            return merged.case, found, notes
         if code == LaunchError.exit_code and self._carried and said:
             raise LaunchError(said[-1])  # our own carrier says what it could not do
         case = self._reading.case()
-        if judge(case).verdict is not Verdict.UNHEALTHY:
+        found = judge(case)
+        if found.verdict is not Verdict.UNHEALTHY:
             why = f"was ended, since {self._late}," if self._late else f"ended with exit code {code}"
             last = f": {said[-1]}" if said else ""
             raise LaunchError(f"{engine} {why} before any rank said a word{last}")
-        return case, (f"no rank said a word: this is of what {engine} said before it ended with exit code {code}",)
-
-
-def _open(case: Case) -> bool:
-    """It did not go well, and nothing that the ranks have seen says why."""
-    found = judge(case)
-    named = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in found.diagnoses)
-    return found.verdict is not Verdict.HEALTHY and not named
+        return (
+            case,
+            found,
+            (f"no rank said a word: this is of what {engine} said before it ended with exit code {code}",),
+        )

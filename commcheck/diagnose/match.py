@@ -38,6 +38,15 @@ class Judgement(Value, frozen=True):
     not_evaluated: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
 
+    @property
+    def named(self) -> bool:
+        """A root cause is known, surely enough to call a world unhealthy."""
+        return _flagged(self.diagnoses)
+
+
+def _flagged(diagnoses: Iterable[Diagnosis]) -> bool:
+    return any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+
 
 def static_rules() -> tuple[index.Listed, ...]:
     """The rules that settings and host facts alone can meet: what `commcheck lint` judges, and all that it imports."""
@@ -55,7 +64,7 @@ def judge(case: Case, among: Sequence[index.Listed] | None = None) -> Judgement:
     found, not_evaluated = matches(case, index.index().rules if among is None else among)
     diagnoses = order(found, case)
     verdict = _verdict(case, diagnoses)
-    named = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+    named = _flagged(diagnoses)
     # For a log, the log path itself says when no wording is known, with the lines that it looked at.
     if verdict is Verdict.UNHEALTHY and not named and case.origin is not Origin.LOG:
         diagnoses = (*diagnoses, _unclassified(case))
@@ -260,7 +269,7 @@ def _diagnosis(rule: Rule, match: Match, role: Role, framework: str) -> Diagnosi
 
 
 def _verdict(case: Case, diagnoses: tuple[Diagnosis, ...]) -> Verdict:
-    flagged = any(d.role is Role.ROOT and d.confidence >= FLAGGED for d in diagnoses)
+    flagged = _flagged(diagnoses)
     if case.origin is Origin.LIVE:
         return _verdict_of_live(case, diagnoses, flagged=flagged)
     if flagged:

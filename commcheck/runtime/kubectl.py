@@ -57,9 +57,8 @@ class Followed:
     """kubectl passes on what a pod says, line by line: those of several do not mix within a line."""
 
     def __init__(self, pod: str, container: str, lock: threading.Lock) -> None:
-        self._words = log_words(pod, container)
         self._lock = lock
-        self._process = _started("logs", "--follow", *self._words[1:])
+        self._process = _started(*log_words(pod, container), "--follow")
         self._thread = threading.Thread(target=self._pass_on, name=f"commcheck {pod}", daemon=True)
         self._thread.start()
 

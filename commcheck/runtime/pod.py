@@ -35,12 +35,11 @@ def pod_of(told: Mapping[str, Any], container: str, known: frozenset[str]) -> Po
     """One pod, as the API tells of it. `container`: in which the ranks run; `known`: the containers of the manifest."""
     metadata, spec, status = (told.get(part) or {} for part in ("metadata", "spec", "status"))
     marks = {**(metadata.get("annotations") or {}), **(metadata.get("labels") or {})}
-    states = {s.get("name", ""): s.get("state") or {} for s in status.get("containerStatuses") or ()}
+    states, first = (_states(status, kind) for kind in ("containerStatuses", "initContainerStatuses"))
     own = states.get(container, {})
     phase = status.get("phase", "")
     # A proxy that was put beside the ranks does not end with them.
     ended = phase in ("Succeeded", "Failed") or "terminated" in own
-    first = _first_states(status)
     waiting = [s["waiting"] for s in [own, *first.values()] if "waiting" in s]
     reasons = [w.get("reason", "") for w in waiting]
     started = "running" in own or "terminated" in own
@@ -56,8 +55,8 @@ def pod_of(told: Mapping[str, Any], container: str, known: frozenset[str]) -> Po
     )
 
 
-def _first_states(status: Mapping[str, Any]) -> dict[str, _Json]:
-    return {s.get("name", ""): s.get("state") or {} for s in status.get("initContainerStatuses") or ()}
+def _states(status: Mapping[str, Any], kind: str) -> dict[str, _Json]:
+    return {s.get("name", ""): s.get("state") or {} for s in status.get(kind) or ()}
 
 
 def _why(

@@ -1,7 +1,8 @@
 """Ranks in the pods of an Indexed Job, through kubectl: `python -m commcheck.runtime.pods SECONDS < MANIFEST`.
 
 The Service and the Job are created, the pods watched, and what they say is printed as it comes; then a line for each that has not
-come or not ended well, in Kubernetes' own words, and what else of the namespace is in their way. All is deleted at the end, also on SIGTERM, which comes when the one that has started this is gone; should this be killed too, the cluster does it.
+come or not ended well, in Kubernetes' own words, and what else of the namespace is in their way. All is deleted at the end, also
+on SIGTERM, which comes when the one that has started this is gone; should this be killed too, the cluster does it.
 The manifest, in which there may be secrets, is in no file. `SECONDS`: for the pods to start."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -29,7 +30,6 @@ LAST_SECONDS = 2.0
 MOST_FOLLOWED = 64
 """Pods of which each is listened to, by a kubectl of its own: of more, what each has said is read when it has ended."""
 SAID = "commcheck: pods: "
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 _AT_ONCE = 8
 _Json = dict[str, Any]
 
@@ -66,8 +66,7 @@ class Job:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)  # what is to be deleted takes its time
+        _on_ending(signal.SIG_IGN)  # what is to be deleted takes its time
         if self._made:
             try:
                 run("delete", *self._made, "--ignore-not-found", "--cascade=foreground")
@@ -173,7 +172,7 @@ def _when(event: Mapping[str, Any]) -> str:
 
 def _over(pods: Sequence[Pod], count: int, *, late: bool) -> bool:
     """Whether there is nothing to be waited for."""
-    if any(p.never and not p.started for p in pods):
+    if any(p.never for p in pods):
         return True
     if len({p.index for p in pods if p.ended}) >= count:
         return True
@@ -182,8 +181,7 @@ def _over(pods: Sequence[Pod], count: int, *, late: bool) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """See above. Returns 0 where all pods have ended well."""
-    for number in _ENDING:
-        signal.signal(number, _leave)
+    _on_ending(_leave)
     job = Job(sys.stdin.buffer.read())
     try:
         with job:
@@ -208,9 +206,13 @@ def _say_all(job: Job, seconds: float) -> None:
         job.say(line)
 
 
+def _on_ending(what: Callable[..., None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, what)
+
+
 def _leave(*_: object) -> None:
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)  # once is enough
+    _on_ending(signal.SIG_IGN)  # once is enough
     raise SystemExit(128 + signal.SIGTERM)
 
 
