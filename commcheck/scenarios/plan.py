@@ -24,8 +24,12 @@ from commcheck.system.ports import held_port
 
 LAB_PORT = 29500
 """torch's customary port. Every lab has networks of its own, so that all may use it."""
-BASE = {"PATH": os.environ.get("PATH", os.defpath)}
-"""What every rank of a scenario has in its environment besides what the file says: a scenario is the same everywhere."""
+BASE = {"PATH": os.defpath} | {
+    name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES") if name in os.environ
+}
+"""What every rank of a scenario has in its environment besides what the file says: a scenario is the same everywhere. Only
+where this machine keeps its programs and libraries (containers find the CUDA driver by LD_LIBRARY_PATH alone), and which
+GPUs are ours, are taken from it."""
 IMPATIENT = {"RES_OPTIONS": "timeout:1 attempts:1"}
 """Without a lab the machine's own name server is asked: torch looks up the name of every address that connects to its
 store, and a server that loses one question would cost five seconds. Virtual hosts have resolvers of their own."""

@@ -102,15 +102,21 @@ def _all_to_all(ctx: RankContext, step: Step, mine: torch.Tensor) -> tuple[torch
     return out, torch.cat(reference)
 
 
+def together(*calls: dist.P2POp) -> None:
+    """Issue point-to-point calls as one batch, and wait for them.
+
+    NCCL makes a communicator of its own for each pair that meets outside of a batch, and takes the calls of one in their
+    order: in a ring, where each rank sends first, all would wait for each other."""
+    for work in dist.batch_isend_irecv(list(calls)):
+        work.wait()
+
+
 def _ring(ctx: RankContext, step: Step, mine: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     following, previous = (ctx.rank + 1) % ctx.world_size, (ctx.rank - 1) % ctx.world_size
     out = torch.empty_like(mine)
     if ctx.world_size == 1:
         return mine, mine
-    work = dist.isend(mine, dst=following)
-    dist.recv(out, src=previous)
-    if work is not None:
-        work.wait()
+    together(dist.P2POp(dist.isend, mine, following), dist.P2POp(dist.irecv, out, previous))
     return out, values(previous, step.size, step.dtype, mine.device)
 
 

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from commcheck.model.case import Collective, PairMeasure
 from commcheck.system import carriers, sockets
 from commcheck.worker.context import RankContext
-from commcheck.worker.steps import NotSupportedError, Step, perform
+from commcheck.worker.steps import NotSupportedError, Step, perform, together
 
 SMALL_ROUNDS = 5
 SMALL, LARGE = 1, 16384  # elements of float32: 4 bytes for latency, 64 KiB for bandwidth
@@ -100,12 +100,8 @@ def _measure(ctx: RankContext, peer: int) -> PairMeasure:
         best = float("inf")
         for _ in range(rounds):
             begin = time.perf_counter()
-            if ctx.rank < peer:
-                dist.send(tensor, peer)
-                dist.recv(tensor, peer)
-            else:
-                dist.recv(tensor, peer)
-                dist.send(tensor, peer)
+            for call in (dist.isend, dist.irecv) if ctx.rank < peer else (dist.irecv, dist.isend):
+                together(dist.P2POp(call, tensor, peer))
             if ctx.device is not None and ctx.device.type == "cuda":
                 torch.cuda.synchronize()
             best = min(best, (time.perf_counter() - begin) / 2)
