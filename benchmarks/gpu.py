@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORLD = str(ROOT / "benchmarks" / "gpu_world.py")
 NO_GPU = 3
 OVERHEAD = 1.10  # of a bare NCCL init and all-reduce
-ROUNDS = 5  # of what is compared, in turns
+ROUNDS = 11  # of what is compared, in turns
 OF_A_WORLD = 90.0  # seconds: CUDA and NCCL start in a few, and what stands still must not take the others' time
 OF_THE_SCENARIOS = 240.0
 REFUSES = ("Duplicate GPU detected", "using the same GPU")  # until 2.28, and since
@@ -165,7 +165,7 @@ def many_on_one(machine: Machine) -> Iterator[Row]:
     text = "refused: NCCL names the GPU that both use" if told else figures(refused, 2)
     yield Row("many on one GPU", "2 ranks, one host: to be refused", text, good=told and not well(refused))
     allowed = world(machine, 2, {"NCCL_MULTI_RANK_GPU_ENABLE": "1"}, one_gpu=True, hosts=False, what="bare")
-    yield Row("many on one GPU", "2 ranks, NCCL_MULTI_RANK_GPU_ENABLE=1 (NCCL 2.29 and later)", figures(allowed, 2))
+    yield Row("many on one GPU", "2 ranks, NCCL_MULTI_RANK_GPU_ENABLE=1 (NCCL 2.30 and later)", figures(allowed, 2))
 
 
 def transports(machine: Machine) -> Iterator[Row]:

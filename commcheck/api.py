@@ -73,6 +73,7 @@ def _preflight(
     launcher.begin()
     progress(f"looking at {len({r.place for r in plan.ranks})} host(s)")
     facts = host_facts(plan)
+    plan = _with_nccl(plan, facts)
     progress("importing torch")
     rules()  # read while the other process imports torch, and not when a verdict is waited for
     case = observe(plan, launcher, facts, terms, progress, heard=heard)
@@ -127,6 +128,14 @@ def _uses_nccl(plan: Plan, place: Place) -> dict[str, str] | None:
     """The environment of the first rank of a place that uses NCCL; None where none does."""
     rank = next((r for r in plan.ranks if r.place == place and "nccl" in (r.backend or plan.backend)), None)
     return None if rank is None else {**plan.base_environment, **rank.environment}
+
+
+def _with_nccl(plan: Plan, facts: tuple[HostFacts, ...]) -> Plan:
+    """The plan, with the address that NCCL would take on each rank's host, for the ranks to try."""
+    places = dict.fromkeys(r.place for r in plan.ranks)
+    answers = {place: f.nccl.answer for place, f in zip(places, facts, strict=True) if f.nccl is not None}
+    taken = {place: answer.address for place, answer in answers.items() if answer is not None and answer.works}
+    return replace(plan, ranks=tuple(replace(r, nccl_address=taken.get(r.place, "")) for r in plan.ranks))
 
 
 def observe(
@@ -206,5 +215,8 @@ def _try(
     except UsageError as e:
         return replace(fix, not_tried=str(e))
     progress(f"trying a fix: {fix.text}")
+    if any(f.nccl is not None for f in facts):  # NCCL chooses anew
+        facts = host_facts(mended)
+        mended = _with_nccl(mended, facts)
     case = observe(mended, launcher, facts, terms, silent, heard=heard)
     return replace(fix, verified=judge(case).verdict is Verdict.HEALTHY)

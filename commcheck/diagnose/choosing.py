@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.view import (
+    by_nccl,
     evidence,
     interface_of,
     master_addresses,
@@ -78,7 +79,9 @@ def _this_process(case: Case) -> tuple[RankRecord, ...]:
 
 
 def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
-    """GLOO_SOCKET_IFNAME for each of `ranks`: an interface in a network that all hosts share."""
+    """The setting that names the interface, for each of `ranks`: one in a network that all hosts share."""
+    if ranks and all(by_nccl(r) for r in ranks):
+        return _mended_nccl(case, ranks)
     by_slot = {str(r.slot): interface_for(case, r) for r in ranks}
     if not by_slot or not all(by_slot.values()):
         return ()
@@ -96,6 +99,21 @@ def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
             pattern=FixPattern.COMMUNICATION_CONFIGURATION,
             text=text,
             rank_set={slot: {"GLOO_SOCKET_IFNAME": name} for slot, name in by_slot.items()},
+            applies_to_ranks=names(ranks),
+        ),
+    )
+
+
+def _mended_nccl(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
+    by_slot = {str(r.slot): interface_for(case, r) for r in ranks}
+    if not all(by_slot.values()) or not several_hosts(case):
+        return ()
+    shown = ", ".join(f"={name}" for name in sorted(set(by_slot.values())))
+    return (
+        Fix(
+            pattern=FixPattern.COMMUNICATION_CONFIGURATION,
+            text=f"name an interface in the network that the hosts share: NCCL_SOCKET_IFNAME={shown}",
+            rank_set={slot: {"NCCL_SOCKET_IFNAME": f"={name}"} for slot, name in by_slot.items()},
             applies_to_ranks=names(ranks),
         ),
     )

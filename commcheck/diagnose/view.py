@@ -176,6 +176,11 @@ def interface_of(case: Case, rank: RankRecord, address: str) -> Interface | None
     return None
 
 
+def by_nccl(rank: RankRecord) -> bool:
+    """NCCL alone carries the rank's data: what gloo would choose does not matter."""
+    return rank.backend == "nccl"
+
+
 def named_interface(rank: RankRecord) -> str:
     """The first interface that GLOO_SOCKET_IFNAME names; empty where it is not set."""
     return rank.environment.get("GLOO_SOCKET_IFNAME", "").split(",")[0].strip()

@@ -275,12 +275,13 @@ class PairMeasure(Value, frozen=True):
 
 
 class ProcessState(Value, frozen=True):
-    """A live process as /proc shows it: `state` is R, S, D, T, Z or X; `cpu` in seconds."""
+    """A live process as /proc shows it: `state` is R, S, D, T, Z or X; `cpu` in seconds; `faults`: pages it was given."""
 
     state: str
     threads: int = 0
     cpu: float = 0.0
     waiting_in: str = ""
+    faults: int = 0
 
     @property
     def stopped(self) -> bool:

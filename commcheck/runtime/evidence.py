@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from commcheck.model.case import ProcessState, Socket
 from commcheck.runtime.world import RunningRank, RunningWorld
@@ -83,12 +85,20 @@ def _stack(rank: RunningRank) -> tuple[str, ...]:
     return tuple(rank.text["stack"].decode(errors="replace").splitlines())
 
 
-Activity = dict[int, tuple[float, int, int, int]]
-"""By slot: CPU seconds, bytes in TCP queues, number of sockets, whether a look-up or a disk is waited for, or a processor."""
+class Activity(NamedTuple):
+    """What of a rank changes while it does something. `due`: it waits for a look-up, a disk, or a processor; `spins`: using
+    the processor is no sign of work, since NCCL and CUDA wait by asking again and again."""
+
+    cpu: float
+    faults: int
+    queued: int
+    connected: int
+    due: bool
+    spins: bool
 
 
-def activity(world: RunningWorld, tables: dict[int, tuple[Socket, ...]]) -> Activity:
-    """Something to compare with itself a moment later: does anything move? `tables`: the `socket_tables` of now."""
+def activity(world: RunningWorld, tables: dict[int, tuple[Socket, ...]]) -> dict[int, Activity]:
+    """Something to compare with itself a moment later, by slot: does anything move? `tables`: the `socket_tables` of now."""
     known = states(world)
     found = {}
     for rank in world.alive:
@@ -96,12 +106,18 @@ def activity(world: RunningWorld, tables: dict[int, tuple[Socket, ...]]) -> Acti
         if rank.pid is None or slot not in known:
             continue
         mine = tables.get(slot, ())
-        queued = sum(s.send_queue + s.receive_queue for s in mine if s.protocol == "tcp" and s.state == "ESTAB")
-        asking = any(s.asks_for_names for s in mine)
-        family = (known[slot], *_below(rank.pid))
-        due = any(s.state in WORKING for s in family)
-        connected = len([s for s in mine if s.state == "ESTAB"])
-        found[slot] = (sum(s.cpu for s in family), queued, connected, int(asking or due))
+        spins = "nccl" in (rank.plan.backend or world.plan.backend)
+        below = _below(rank.pid)
+        family = (known[slot], *below)
+        working = any(s.state in WORKING for s in below) or known[slot].state in (WORKING[1:] if spins else WORKING)
+        found[slot] = Activity(
+            cpu=sum(s.cpu for s in family),
+            faults=sum(s.faults for s in family),
+            queued=sum(s.send_queue + s.receive_queue for s in mine if s.protocol == "tcp" and s.state == "ESTAB"),
+            connected=len([s for s in mine if s.state == "ESTAB"]),
+            due=working or any(s.asks_for_names for s in mine),
+            spins=spins,
+        )
     return found
 
 
@@ -113,13 +129,19 @@ def _below(pid: int) -> tuple[ProcessState, ...]:
 
 IDLE_CPU = 0.02
 """CPU seconds that a process uses in one sample while it only waits (polling threads, reconnecting clients)."""
+IDLE_FAULTS = 20
+"""Pages that a process is given in one sample while it only waits. One that loads kernels or makes buffers is given hundreds;
+one that asks the same memory again and again is given none."""
 
 
-def moved(before: Activity, after: Activity) -> bool:
+def moved(before: Mapping[int, Activity], after: Mapping[int, Activity]) -> bool:
     """Whether any rank computed, sent, received, connected, or waits for the resolver, a processor or a disk."""
-    for slot, (cpu, queued, count, asking) in after.items():
-        if slot not in before:
+    if len(before) != len(after):
+        return True
+    for slot, now in after.items():
+        then = before.get(slot)
+        if then is None or now.due or (now.queued, now.connected) != (then.queued, then.connected):
             return True
-        if cpu - before[slot][0] > IDLE_CPU or queued != before[slot][1] or count != before[slot][2] or asking:
+        if now.cpu - then.cpu > IDLE_CPU and (not now.spins or now.faults - then.faults > IDLE_FAULTS):
             return True
-    return len(before) != len(after)
+    return False

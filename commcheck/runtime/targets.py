@@ -45,6 +45,10 @@ def requests(world: RunningWorld, tables: Tables) -> dict[Place, Request]:
     meeting = [r for r in by_phase.get(Phase.GROUP, []) if r.alive]
     for rank in meeting:
         add(rank, _data(rank, meeting, tables))
+    # NCCL connects in the first collective, and a connection that it does not expect may disturb it.
+    forming = [r for r in by_phase.get(Phase.FIRST_COLLECTIVE, []) if r.alive and "nccl" in r.plan.backend]
+    for rank in forming:
+        add(rank, _data(rank, forming, tables, only_awaited=True))
     if any(s.stuck for rows in tables.values() for s in rows):
         connected = [r for p in CONNECTED for r in by_phase.get(p, []) if r.alive]
         for rank in connected:
@@ -101,13 +105,13 @@ def _ways_back(zero: RunningRank, store: list[RunningRank], tables: Tables) -> l
     return found
 
 
-def _data(rank: RunningRank, others: list[RunningRank], tables: Tables) -> list[Target]:
+def _data(rank: RunningRank, others: list[RunningRank], tables: Tables, *, only_awaited: bool = False) -> list[Target]:
     """The listeners of `others`, as the kernel shows them; those of its own host only where the rank waits for one."""
     waits = {(s.remote_address, s.remote_port) for s in tables.get(rank.plan.slot, ()) if s.state == "SYN-SENT"}
     store = port_of(rank)
 
     def wanted(s: Socket, other: RunningRank) -> bool:
-        far = other.plan.place != rank.plan.place
+        far = other.plan.place != rank.plan.place and not only_awaited
         return s.local_port not in (store, port_of(other)) and (far or (s.local_address, s.local_port) in waits)
 
     return [

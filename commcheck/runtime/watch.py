@@ -51,6 +51,9 @@ PHASE_PATIENCE: dict[Phase, float] = {
 }
 """Seconds that a world may stand still in a phase, with no evidence that decides, before the watch gives up. They exceed
 a resolver's two tries of 5 s (resolv.conf(5)) and several TCP retransmissions; a world that moves is not bounded by them."""
+NCCL_PATIENCE = 60.0
+"""The same where NCCL may be starting: it looks for its rings and trees on many GPUs without a word, and without a new page."""
+_MAKES_COMMUNICATORS = frozenset({Phase.GROUP, Phase.FIRST_COLLECTIVE})
 START_PATIENCE = 60.0
 """The same for ranks of which none has begun its first phase: fresh interpreters that import torch."""
 WORLD_DEADLINE = 300.0
@@ -216,9 +219,10 @@ class Watch:
         if self._terms.join_deadline is not None:
             return self._world.seconds >= self._terms.join_deadline
         phases = [p for p in map(phase_of, self._world.alive) if p is not None]
-        return time.monotonic() - self._world.last_event > max(
-            (PHASE_PATIENCE[p] for p in phases), default=START_PATIENCE
-        )
+        patience = max((PHASE_PATIENCE[p] for p in phases), default=START_PATIENCE)
+        if "nccl" in self._world.plan.backend and _MAKES_COMMUNICATORS.intersection(phases):
+            patience = max(patience, NCCL_PATIENCE)
+        return time.monotonic() - self._world.last_event > patience
 
     def _tell(self) -> None:
         """Something was heard: pass it on, and say once when the whole world has come through a phase."""

@@ -49,7 +49,7 @@ def join_cgroups(directories: tuple[str, ...]) -> None:
 
 
 def state(pid: int) -> ProcessState | None:
-    """State, thread count, CPU seconds and kernel wait channel of a process; None when it is gone."""
+    """State, thread count, CPU seconds, kernel wait channel and page faults of a process; None when it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -60,7 +60,8 @@ def state(pid: int) -> ProcessState | None:
         waiting = Path(f"/proc/{pid}/wchan").read_text().strip("0")
     except OSError:
         waiting = ""
-    return ProcessState(state=fields[0], threads=int(fields[17]), cpu=cpu, waiting_in=waiting)
+    faults = int(fields[7]) + int(fields[9])
+    return ProcessState(state=fields[0], threads=int(fields[17]), cpu=cpu, waiting_in=waiting, faults=faults)
 
 
 def descendants(pid: int) -> tuple[int, ...]:

@@ -1,17 +1,22 @@
 """The address that NCCL would take on each host is tried from the others, and where it cannot be reached that is named."""
 
+import contextlib
 import os
 import time
 
 import pytest
+from faulty import made
 
-from commcheck.api import host_facts
+from commcheck.api import host_facts, preflight
 from commcheck.diagnose.match import judge
 from commcheck.lab import Lab
 from commcheck.model.case import Case, Origin
+from commcheck.model.diagnosis import Role
 from commcheck.model.plan import Plan, RankPlan
 from commcheck.model.topology import Network, Topology
+from commcheck.planner import local_plan
 from commcheck.probe.nccl_find import VARIABLE, find
+from commcheck.runtime.launcher import Launcher
 
 FOUND = find(os.environ)
 pytestmark = [
@@ -78,3 +83,53 @@ def test_a_firewall_is_named_with_the_direction(lab):
 
 def test_a_world_of_gloo_asks_nothing(lab):
     assert [f.nccl for f in looked_at(lab, {}, {}, {}, backend="gloo")] == [None] * 3
+
+
+def a_world(lab, faults=(), **environment):
+    """What a world with NCCL's backend came to on two hosts. Without a GPU it ends when the group is to be formed: what is
+    tried before that is the same."""
+    base = {"PATH": os.environ["PATH"], VARIABLE: FOUND.path, **environment}
+    plan = local_plan(
+        size=2, backend="nccl", base=base, master_addr=lab[0].address, master_port=29500, places=lab.places[:2]
+    )
+    kept = []
+    with Launcher(base) as launcher, contextlib.ExitStack() as stack:
+        for kind, terms in faults:
+            stack.enter_context(made(lab, kind, **terms))
+        report = preflight(plan, launcher=launcher, try_fixes=False, keep=kept.append)
+    return kept[0], report
+
+
+def leading(report):
+    """What is not a consequence. Where a refusal comes at once, the ranks also come to the missing NCCL of this torch."""
+    return [d for d in report.diagnoses if d.role is Role.ROOT and d.cause != "backend-not-built"]
+
+
+def test_ranks_of_nccl_try_the_addresses_that_nccl_takes(lab):
+    case, _ = a_world(lab, NCCL_SOCKET_IFNAME="=eth1")
+    assert [r.published[-1].address for r in case.ranks] == ["10.78.0.10", "10.78.0.11"]
+    assert {(p.target, p.outcome.value) for r in case.ranks for p in r.probes if p.kind == "data"} == {
+        ("10.78.0.10", "ok"),
+        ("10.78.0.11", "ok"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (("drop", {"hosts": (0, 1), "ports": "!= 29500"}), "data-ports-dropped"),
+        (("reject", {"hosts": (0, 1), "ports": "!= 29500"}), "data-ports-refused"),
+        (("mtu", {"hosts": (1,), "interface": "eth0", "mtu": 1200}), "mtu-mismatch"),
+    ],
+)
+def test_what_keeps_two_hosts_of_one_network_apart_is_named_itself(lab, fault, cause):
+    _, report = a_world(lab, [fault])
+    assert [d.cause for d in leading(report)] == [cause]
+
+
+def test_an_interface_of_one_host_alone_is_left_by_a_setting_of_nccls(lab):
+    _, report = a_world(lab, NCCL_SOCKET_IFNAME="docker")
+    leads = leading(report)[0]
+    assert leads.cause in ("interface-unroutable", "nccl-address-unreachable", "duplicate-address")
+    settings = [*leads.fixes[0].set.items(), *(i for s in leads.fixes[0].rank_set.values() for i in s.items())]
+    assert set(settings) == {("NCCL_SOCKET_IFNAME", "=eth0")}

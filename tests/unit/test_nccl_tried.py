@@ -2,11 +2,24 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from commcheck.diagnose.match import judge
-from commcheck.model.case import Case, Ended, Exit, HostFacts, Origin, Outcome, Probe, RankError, RankRecord, World
+from commcheck.model.case import (
+    Case,
+    Ended,
+    Exit,
+    HostFacts,
+    Origin,
+    Outcome,
+    PhaseRecord,
+    Probe,
+    RankError,
+    RankRecord,
+    World,
+)
 from commcheck.model.nccl import NcclAddress, NcclAnswer, NcclFacts, NcclLibrary
-from commcheck.model.phase import Phase
+from commcheck.model.phase import Phase, PhaseStatus
 from commcheck.probe.nccl_targets import MOST_TARGETS, targets
 
 CAUSE = "nccl-address-unreachable"
@@ -44,9 +57,34 @@ def named(ranks, hosts=range(4), ended=Ended.STALLED):
 
 def test_a_world_that_stands_still_is_blamed_on_the_address_that_was_not_reached() -> None:
     found = named([rank(0), rank(1), rank(2, 0), rank(3)])
-    assert (found.confidence, found.ranks, found.hosts) == (0.9, (0,), ("h0",))
+    assert (found.confidence, found.ranks, found.hosts) == (0.8, (0,), ("h0",))
     assert [(link.source, link.target, link.port) for link in found.links] == [("h2", "h0", 5)]
     assert named([rank(0), rank(1), rank(2), rank(3, 1)]).confidence == 0.6  # NCCL may not need that way
+
+
+def test_a_choice_outside_of_the_others_networks_is_surer_than_a_network_that_does_not_carry() -> None:
+    """In one network it may be the way between the two, which other rules name."""
+    apart = [host(0, "172.17.0.1"), *(host(n) for n in range(1, 4))]
+    ranks = [rank(0), rank(1), rank(2, 0), rank(3)]
+    case = Case(origin=Origin.JOINED, world=World(size=4, backend="nccl"), hosts=tuple(apart), ranks=tuple(ranks), ended=Ended.STALLED)  # fmt: skip
+    (found,) = (d for d in judge(case).diagnoses if d.cause == CAUSE)
+    assert found.confidence == 0.9
+
+
+def test_while_pairs_are_still_tried_it_does_not_end_the_watch() -> None:
+    trying = replace(
+        rank(1),
+        tries=(0, 2),
+        phases=(PhaseRecord(phase=Phase.PROBE, status=PhaseStatus.RUNNING, begin=0.0, seconds=1.0),),
+    )
+    assert named([rank(0), trying, rank(2, 0), rank(3)]).confidence == 0.7
+
+
+def test_ranks_at_the_store_have_not_come_as_far_as_nccl() -> None:
+    waits = replace(
+        rank(1), phases=(PhaseRecord(phase=Phase.STORE, status=PhaseStatus.RUNNING, begin=0.0, seconds=1.0),)
+    )
+    assert named([rank(0), waits, rank(2, 0), rank(3)]).confidence == 0.6
 
 
 def test_before_the_end_it_does_not_end_the_watch_and_after_a_good_end_it_is_nothing() -> None:

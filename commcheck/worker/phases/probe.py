@@ -35,7 +35,7 @@ def run(ctx: RankContext) -> str:
     if not ctx.workload.LOOKS:
         return "not probed"
     store = dist.PrefixStore(_PREFIX, ctx.store)
-    address = gloo_address(ctx.plan.environment.get("GLOO_SOCKET_IFNAME", ""))
+    address = _data_address(ctx)
     ctx.data_address = address
     nonce = _agree_on_nonce(ctx, store)
     listener = _listen(ctx, address, nonce)
@@ -65,6 +65,13 @@ def run(ctx: RankContext) -> str:
             one.close()
     distinct = {(c["host"], c["address"]) for c in cards.values()}
     return f"{len({host for host, _ in distinct})} host(s), {len(distinct)} distinct address(es){no_root}"
+
+
+def _data_address(ctx: RankContext) -> str:
+    """The address that the backend will give to the others: NCCL's own choice, where it alone carries the data."""
+    if ctx.plan.backend == "nccl" and ctx.plan.nccl_address:
+        return ctx.plan.nccl_address
+    return gloo_address(ctx.plan.environment.get("GLOO_SOCKET_IFNAME", ""))
 
 
 def _agree_on_nonce(ctx: RankContext, store: dist.Store) -> bytes:

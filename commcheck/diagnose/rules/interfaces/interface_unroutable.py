@@ -20,6 +20,7 @@ from commcheck.diagnose.linking import UNSETTLED, settled, silent
 from commcheck.diagnose.view import (
     Network,
     addresses,
+    by_nccl,
     data_probes,
     evidence,
     interface_of,
@@ -77,7 +78,7 @@ def _offers(case: Case, wrong: list[RankRecord]) -> list[Evidence]:
     seen = []
     for r in wrong:
         interface = interface_of(case, r, published(r))
-        chosen = "GLOO_SOCKET_IFNAME" if named_interface(r) else "its host name"
+        chosen = "NCCL" if by_nccl(r) else "GLOO_SOCKET_IFNAME" if named_interface(r) else "its host name"
         text = f"offers {published(r)} ({interface.name if interface else 'unknown interface'}, chosen by {chosen})"
         seen.append(evidence(EvidenceKind.FACT, text, r, "interfaces"))
     return seen

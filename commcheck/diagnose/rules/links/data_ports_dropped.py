@@ -67,6 +67,6 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_HANG_TIMEOUT, Symptom.PREP_HANG_TIMEOUT, Symptom.SETUP_FAILURE),
     fixes=((FixPattern.NETWORK_SETTING, "open the ephemeral ports between the hosts"),),
     match=match,
-    explains=("address-order-dependent",),
+    explains=("address-order-dependent", "nccl-address-unreachable"),
     needs=("ranks",),
 )

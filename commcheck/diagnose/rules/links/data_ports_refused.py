@@ -47,6 +47,6 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_FAILURE, Symptom.PREP_COMMUNICATION_ERROR),
     fixes=((FixPattern.NETWORK_SETTING, "open the ephemeral ports between the hosts"),),
     match=match,
-    explains=("address-order-dependent",),
+    explains=("address-order-dependent", "nccl-address-unreachable"),
     needs=("ranks",),
 )

@@ -109,6 +109,7 @@ RULE = Rule(
     fixes=((FixPattern.NETWORK_SETTING, "give one of the hosts another address"),),
     match=match,
     explains=(
+        "nccl-address-unreachable",
         "address-order-dependent",
         "data-ports-refused",
         "data-ports-dropped",

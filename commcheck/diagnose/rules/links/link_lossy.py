@@ -101,6 +101,7 @@ RULE = Rule(
     match=match,
     # A connection attempt whose packets are lost looks like one that is dropped, and a slow one like a slow link.
     explains=(
+        "nccl-address-unreachable",
         "one-way-blocked",
         "data-ports-dropped",
         "partition",

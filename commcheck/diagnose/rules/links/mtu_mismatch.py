@@ -75,6 +75,6 @@ RULE = Rule(
     symptoms=(Symptom.PERF_HANG, Symptom.PREP_HANG_TIMEOUT, Symptom.PREP_COMMUNICATION_ERROR),
     fixes=((FixPattern.NETWORK_SETTING, "lower the MTU to what the path carries"),),
     match=match,
-    explains=("address-order-dependent",),
+    explains=("address-order-dependent", "nccl-address-unreachable"),
     needs=("ranks",),
 )

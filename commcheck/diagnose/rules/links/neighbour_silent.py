@@ -105,7 +105,7 @@ RULE = Rule(
     match=match,
     explains=(
         *("route-missing", "port-dropped", "port-refused", "data-ports-dropped", "one-way-blocked", "partition"),
-        *("address-order-dependent", "rank-missing", "link-lossy", "mtu-mismatch"),
+        *("address-order-dependent", "rank-missing", "link-lossy", "mtu-mismatch", "nccl-address-unreachable"),
     ),
     needs=("ranks", "hosts"),
 )

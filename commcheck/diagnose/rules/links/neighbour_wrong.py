@@ -94,6 +94,7 @@ RULE = Rule(
     fixes=((FixPattern.NETWORK_SETTING, "delete the permanent entry of the table of neighbours"),),
     match=match,
     explains=(
+        "nccl-address-unreachable",
         "rank-missing",
         "port-dropped",
         "data-ports-dropped",

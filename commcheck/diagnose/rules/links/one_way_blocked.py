@@ -66,6 +66,6 @@ RULE = Rule(
     symptoms=(Symptom.SETUP_HANG_TIMEOUT,),
     fixes=((FixPattern.NETWORK_SETTING, "open the ports on the host that lets nothing in"),),
     match=match,
-    explains=("address-order-dependent", "data-ports-dropped", "data-ports-refused"),
+    explains=("address-order-dependent", "data-ports-dropped", "data-ports-refused", "nccl-address-unreachable"),
     needs=("ranks",),
 )

@@ -70,6 +70,7 @@ RULE = Rule(
     fixes=((FixPattern.NETWORK_SETTING, "restore the path between the groups"),),
     match=match,
     explains=(
+        "nccl-address-unreachable",
         "address-order-dependent",
         "data-ports-dropped",
         "data-ports-refused",

@@ -75,6 +75,7 @@ RULE = Rule(
     fixes=((FixPattern.NETWORK_SETTING, "widen net.ipv4.ip_local_port_range"),),
     match=match,
     explains=(
+        "nccl-address-unreachable",
         "host-resolves-to-loopback",
         "port-in-use",
         "rank-missing",

@@ -165,6 +165,6 @@ RULE = Rule(
         (FixPattern.COMMUNICATION_CONFIGURATION, "use an address in a shared network"),
     ),
     match=match,
-    explains=("address-order-dependent", "rank-missing", "port-refused", "port-dropped"),
+    explains=("address-order-dependent", "rank-missing", "port-refused", "port-dropped", "nccl-address-unreachable"),
     needs=("ranks",),
 )

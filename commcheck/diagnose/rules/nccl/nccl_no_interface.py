@@ -66,11 +66,16 @@ def match(case: Case) -> Match | None:
         ranks=tuple(sorted({rank for one in wrong for rank in one.ranks})),
         hosts=tuple(one.host.host for one in wrong),
         evidence=(*set_ones, *(e for one in wrong[:3] for e in (*by_library(one), interfaces(one)))),
-        fixes=_fixes(lead, family),
+        fixes=_fixes(wrong, family),
     )
 
 
-def _fixes(one: Asked, family: str) -> tuple[Fix, ...]:
+def _fixes(wrong: list[Asked], family: str) -> tuple[Fix, ...]:
+    one = wrong[0]
+    others = [better(other.nccl, family) for other in wrong]
+    alike = {found.interface if found else "" for found in others}
+    if len(alike) == 1:  # the same setting mends all hosts
+        one = one._replace(ranks=tuple(sorted({rank for other in wrong for rank in other.ranks})))
     found = better(one.nccl, family)
     if found is not None or not family:
         return named(one, found)
@@ -150,6 +155,9 @@ RULE = Rule(
         (FixPattern.COMMUNICATION_CONFIGURATION, "name an interface that the host has, in NCCL's own way of writing"),
     ),
     match=match,
-    explains=("rank-exited", "env-malformed", "address-family-mismatch"),
+    explains=(
+        *("rank-exited", "env-malformed", "address-family-mismatch"),
+        *("interface-missing", "interface-down", "interface-without-address"),
+    ),
     needs=("hosts",),
 )

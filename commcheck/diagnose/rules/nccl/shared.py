@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from commcheck.diagnose.view import gone
+from commcheck.diagnose.view import gone, in_phase
 from commcheck.model.base import ranks_text
 from commcheck.model.case import Case, Ended, HostFacts, Origin
 from commcheck.model.diagnosis import Evidence, EvidenceKind, Fix
 from commcheck.model.nccl import NcclAddress, NcclFacts, NcclReach
+from commcheck.model.phase import Phase
 from commcheck.model.taxonomy import FixPattern
 
 FAMILY = {"AF_INET": "ipv4", "AF_INET6": "ipv6"}
@@ -26,7 +27,7 @@ UNTIL_IT_FAILS = 0.7
 
 
 BEFORE_NCCL = 0.6
-"""At most, where ranks failed with errors that are not NCCL's: they did not come as far."""
+"""At most, where ranks failed with errors that are not NCCL's, or stand at the store: they did not come as far."""
 OF_NCCL = ("nccl error", "ncclinvalid", "ncclinternal", "ncclsystem", "ncclremote", "ncclunhandled")
 
 
@@ -84,7 +85,9 @@ def _limit(case: Case) -> float:
     if case.ended not in FAILED:
         return UNTIL_IT_FAILS
     errors = [r.error.message.lower() for r in case.ranks if r.error is not None]
-    return BEFORE_NCCL if errors and not any(word in e for e in errors for word in OF_NCCL) else 1.0
+    at_store = any(in_phase(r, phase) for r in case.ranks for phase in (Phase.RESOLVE, Phase.STORE))
+    others = errors and not any(word in e for e in errors for word in OF_NCCL)
+    return BEFORE_NCCL if others or at_store else 1.0
 
 
 def several_hosts(case: Case) -> bool | None:

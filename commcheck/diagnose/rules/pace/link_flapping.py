@@ -119,6 +119,7 @@ RULE = Rule(
     ),
     match=match,
     explains=(
+        "nccl-address-unreachable",
         "address-order-dependent",
         *PEERS_SEE,
         "data-ports-dropped",

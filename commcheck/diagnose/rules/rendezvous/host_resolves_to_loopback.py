@@ -18,6 +18,7 @@ from commcheck.diagnose.advice import interface_for
 from commcheck.diagnose.mastering import mended, misdirected, where
 from commcheck.diagnose.view import (
     addresses,
+    by_nccl,
     evidence,
     is_literal,
     loopback,
@@ -64,7 +65,11 @@ def _of_the_store(case: Case) -> Match | None:
 def _of_the_own_name(case: Case) -> Match | None:
     if not several_hosts(case):
         return None
-    guilty = [r for r in started(case) if published(r) and loopback(published(r)) and not named_interface(r)]
+    guilty = [
+        r
+        for r in started(case)
+        if published(r) and loopback(published(r)) and not named_interface(r) and not by_nccl(r)
+    ]
     # A name that does not resolve at all makes gloo fall back to loopback: that is another cause.
     guilty = [r for r in guilty if not _unresolved(case, r)]
     if not guilty:
