@@ -121,6 +121,11 @@ def activity(world: RunningWorld, tables: dict[int, tuple[Socket, ...]]) -> dict
     return found
 
 
+def crowded(world: RunningWorld) -> bool:
+    """More ranks want a processor than there are."""
+    return sum(s.state == "R" for s in states(world).values()) > len(os.sched_getaffinity(0))
+
+
 def _below(pid: int) -> tuple[ProcessState, ...]:
     """The processes that a rank has started: while they load its data, it only waits."""
     below = (process.state(child) for child in process.descendants(pid))

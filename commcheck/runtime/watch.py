@@ -222,6 +222,8 @@ class Watch:
         patience = max((PHASE_PATIENCE[p] for p in phases), default=START_PATIENCE)
         if "nccl" in self._world.plan.backend and _MAKES_COMMUNICATORS.intersection(phases):
             patience = max(patience, NCCL_PATIENCE)
+            if evidence.crowded(self._world):
+                return False  # who spins keeps the others from a processor: it may be slow, and not stand still
         return time.monotonic() - self._world.last_event > patience
 
     def _tell(self) -> None:
@@ -304,7 +306,8 @@ class Watch:
         for rank in self._world.alive:
             rank.killed_by_us = True
         self._seen.stacks.update(evidence.stacks(self._world, evidence.states(self._world)))
-        if ended is not Ended.FAILED and self._world.plan.backend == "nccl":
+        asks = ended is not Ended.FAILED and self._world.plan.backend == "nccl"
+        if asks and not self._judge(self._case(ended)):  # its answer may wait for one that is silent, for seconds
             self._seen.ras, notes = ras.of_world(self._world, self._seen.sockets)
             self._seen.not_read = list(dict.fromkeys((*self._seen.not_read, *notes)))
         self._world.kill()
