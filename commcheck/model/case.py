@@ -290,9 +290,8 @@ class ProcessState(Value, frozen=True):
 
 
 class Exit(Value, frozen=True):
-    """How a process ended: an exit code, or a signal's number. `oom`: the kernel's counters say out of memory.
-
-    `by_us`: commcheck ended it after the evidence was taken, so it says nothing about the rank."""
+    """How a process ended: an exit code, or a signal's number. `oom`: the kernel's counters say out of memory. `by_us`:
+    commcheck ended it after the evidence was taken, so it says nothing about the rank."""
 
     code: int | None = None
     signal: int | None = None
