@@ -115,7 +115,7 @@ def _wanted(args: argparse.Namespace, held: Allocation, engine: Engine, run_id: 
         image=args.image or "",
         name=f"commcheck-{run_id}" if away else "commcheck",
         run=run_id if away else "",
-        gpus=per_node if args.backend == "nccl" else 0,
+        gpus=per_node if "nccl" in args.backend else 0,
         pod=_pod(args, away=away),
     )
 

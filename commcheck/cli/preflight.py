@@ -31,7 +31,7 @@ from commcheck.system.ports import held_port
 
 T = TypeVar("T")
 
-BACKENDS = ("auto", "gloo", "nccl")
+BACKENDS = ("auto", "gloo", "nccl", "cpu:gloo,cuda:nccl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--world-size", type=int, metavar="N", help="number of ranks (default: the number of GPUs, else 2)"
     )
-    world.add_argument("--backend", default="auto", metavar="NAME", help="auto, gloo or nccl (default: auto)")
+    world.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="auto, gloo, nccl, or both: cpu:gloo,cuda:nccl (default: auto)",
+    )
     world.add_argument(
         "--env", action="append", default=[], metavar="K=V", help="set a variable for all ranks; repeatable"
     )
@@ -220,7 +225,7 @@ def _held(args: argparse.Namespace) -> Allocation | None:
 
 def _check(args: argparse.Namespace) -> None:
     if args.backend not in BACKENDS:
-        raise UsageError(f"--backend {args.backend}: not one of {', '.join(BACKENDS)}")
+        raise UsageError(f"--backend {args.backend}: choose one of {' '.join(BACKENDS)}")
     for name in ("world_size", "nodes"):
         value = getattr(args, name)
         if value is not None and value < 1:

@@ -306,7 +306,7 @@ class Watch:
         for rank in self._world.alive:
             rank.killed_by_us = True
         self._seen.stacks.update(evidence.stacks(self._world, evidence.states(self._world)))
-        asks = ended is not Ended.FAILED and self._world.plan.backend == "nccl"
+        asks = ended is not Ended.FAILED and "nccl" in self._world.plan.backend
         if asks and not self._judge(self._case(ended)):  # its answer may wait for one that is silent, for seconds
             self._seen.ras, notes = ras.of_world(self._world, self._seen.sockets)
             self._seen.not_read = list(dict.fromkeys((*self._seen.not_read, *notes)))

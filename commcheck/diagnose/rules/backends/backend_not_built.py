@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from commcheck.diagnose.view import evidence, names, said, started
 from commcheck.model.base import ranks_text
-from commcheck.model.case import Case
+from commcheck.model.case import Case, RankRecord
 from commcheck.model.diagnosis import EvidenceKind, Fix, Match
 from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
@@ -37,7 +37,7 @@ def match(case: Case) -> Match | None:
         )
     return Match(
         symptom=Symptom.SETUP_FAILURE,
-        title=f"The installed torch has no {wrong[0].backend} ({ranks_text(names(wrong))})",
+        title=f"The installed torch has no {_missing(wrong[0])} ({ranks_text(names(wrong))})",
         confidence=0.95,
         ranks=names(wrong),
         hosts=tuple(dict.fromkeys(r.host for r in wrong)),
@@ -50,12 +50,17 @@ def match(case: Case) -> Match | None:
             ),
             Fix(
                 pattern=FixPattern.DEPENDENCY_VERSION,
-                text=f"install a torch that was built with {wrong[0].backend}",
+                text=f"install a torch that was built with {_missing(wrong[0])}",
                 commands=("pip install torch   # a CUDA build; see https://pytorch.org/get-started/locally/",),
                 applies_to_ranks=names(wrong),
             ),
         ),
     )
+
+
+def _missing(rank: RankRecord) -> str:
+    """Of `cpu:gloo,cuda:nccl` only what is not there."""
+    return "nccl" if "nccl" in (rank.backend or "") else str(rank.backend)
 
 
 RULE = Rule(
