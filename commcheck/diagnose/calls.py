@@ -54,6 +54,10 @@ def _guilty(
     ranks: tuple[RankRecord, ...], calls: dict[int, Collective], signatures: dict[int, str]
 ) -> tuple[RankRecord, ...]:
     """Who deviates from what the workload asks for at this place; without a workload, the minority; in a tie, all."""
+    # A rank whose n-th call is not of the program's n-th step has left something out, or added it.
+    astray = tuple(r for r in ranks if r.slot in calls and _astray(calls[r.slot]))
+    if astray and len(astray) < len(calls):
+        return astray
     counted = list(signatures.values())
     asked = [c.expected for c in calls.values() if c.expected]
     if asked:
@@ -70,6 +74,10 @@ def _guilty(
     if counted.count(most) * 2 > len(counted):
         return tuple(r for r in ranks if r.slot in calls and signatures[r.slot] != most)
     return tuple(r for r in ranks if r.slot in calls)
+
+
+def _astray(call: Collective) -> bool:
+    return call.place is not None and call.place != call.index
 
 
 def _first_asked(ranks: tuple[RankRecord, ...], calls: dict[int, Collective]) -> tuple[str, ...]:

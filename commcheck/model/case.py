@@ -148,10 +148,9 @@ def call_signature(op: str, elements: int, dtype: str, reduce_op: str) -> str:
 
 
 class Collective(Value, frozen=True):
-    """A collective or point-to-point call that a rank issued, in its order; `expected` is what the workload asks for.
-
-    `seconds`: from its issue to its return; None while it has not returned. `group`: the ranks of its group as this rank
-    sees them, empty for the whole world."""
+    """A collective or point-to-point call that a rank issued, in its order; `expected` is what the workload asks for, as
+    its step number `place` (None: it has no steps). `seconds`: from its issue to its return; None while it has not returned.
+    `group`: the ranks of its group as this rank sees them, empty for the whole world."""
 
     index: int
     op: str
@@ -164,6 +163,7 @@ class Collective(Value, frozen=True):
     done: bool = False
     expected: str = ""  # the workload's own signature of this step; empty where there is none
     seconds: float | None = None
+    place: int | None = None
 
 
 class ValueCheck(Value, frozen=True):

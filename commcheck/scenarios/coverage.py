@@ -19,7 +19,6 @@ NOT_PRODUCED: dict[str, str] = {
     "driver-mismatch": "it needs a GPU's driver that is older than the CUDA of torch",
     "transport-fallback": "it needs an InfiniBand card that NCCL does not use, and NCCL",
     "nccl-comm-id": _NCCL,
-    "nccl-address-unreachable": _NCCL,
     "nccl-config-file": _NCCL,
     "nccl-plugin-missing": _NCCL,
     "address-order-dependent": "what blocks the direction that nobody needed leads, and this follows from it, as in interfaces/interface-loopback-0-low",

@@ -55,6 +55,7 @@ class RankContext:
         self.device: torch.device | None = None
         self.phase = Phase.RESOLVE
         self.data_address = ""
+        self.steps = 0  # of the workload, that this rank has come to
         self.job: Any = None  # what a workload keeps between its `prepare` and its `train`
         self.background: list[threading.Thread] = []  # look-ups that go on beside the phases; waited for at the end
 

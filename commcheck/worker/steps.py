@@ -67,6 +67,12 @@ def _combined(world: int, size: int, dtype: str, reduce_op: str, device: torch.d
     return total
 
 
+def of_backend(size: int) -> torch.Tensor:
+    """Ones on the device that the group's backend takes: a GPU for NCCL alone."""
+    nccl = dist.is_initialized() and dist.get_backend() == "nccl" and torch.cuda.is_available()
+    return torch.ones(size, device="cuda" if nccl else "cpu")
+
+
 Operation = Callable[["RankContext", Step, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Takes the input, calls torch, returns (result, reference)."""
 
@@ -140,11 +146,12 @@ def perform(ctx: RankContext, planned: Step) -> None:
     """Issue `planned`, or what this rank's faults make of it; record it and compare its result.
 
     Raises NotSupportedError where the backend says that it lacks the operation, and whatever torch raises."""
+    place, ctx.steps = ctx.steps, ctx.steps + 1
     for step in ctx.alter(planned):
-        _perform(ctx, step, planned)
+        _perform(ctx, step, planned, place)
 
 
-def _perform(ctx: RankContext, step: Step, planned: Step) -> None:
+def _perform(ctx: RankContext, step: Step, planned: Step, place: int) -> None:
     assert ctx.device is not None
     mine = values(ctx.rank, step.size, step.dtype, ctx.device) + step.shift
     record = Collective(
@@ -155,6 +162,7 @@ def _perform(ctx: RankContext, step: Step, planned: Step) -> None:
         reduce_op=step.reduce_op,
         phase=ctx.phase,
         expected=planned.signature,
+        place=place,
     )
     index = ctx.journal.issued(record)
     try:

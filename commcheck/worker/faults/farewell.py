@@ -2,10 +2,10 @@
 
 import time
 
-import torch
 import torch.distributed as dist
 
 from commcheck.worker.context import Fault
+from commcheck.worker.steps import of_backend
 
 
 class Farewell(Fault):
@@ -14,7 +14,7 @@ class Farewell(Fault):
     def act(self) -> None:
         """Wait until the others are gone, then call; gloo says that a peer has closed the connection."""
         time.sleep(float(self.argument or 0.2))
-        dist.all_reduce(torch.ones(1))
+        dist.all_reduce(of_backend(1))
 
 
 FAULT = Farewell

@@ -29,7 +29,16 @@ def first(ctx: RankContext) -> str:
     mine = torch.tensor([ctx.rank, os.getpid()], dtype=torch.int64, device=ctx.device)
     out = [torch.empty_like(mine) for _ in range(ctx.world_size)]
     asked = Step(op="all_gather", size=2, dtype="int64")
-    call = Collective(index=0, op=asked.op, shape=(2,), dtype=asked.dtype, phase=ctx.phase, expected=asked.signature)
+    call = Collective(
+        index=0,
+        op=asked.op,
+        shape=(2,),
+        dtype=asked.dtype,
+        phase=ctx.phase,
+        expected=asked.signature,
+        place=ctx.steps,
+    )
+    ctx.steps += 1
     index = ctx.journal.issued(call)
     dist.all_gather(out, mine)
     ctx.journal.returned(index)

@@ -46,7 +46,8 @@ def match(case: Case) -> Match | None:
     if not hit and not (low and (asked or any(_has_infiniband(h) for h in low))):
         return None
     finished = bool(case.ranks) and all(r.finished for r in case.ranks)
-    confidence = 0.9 if hit else 0.3 if finished or not asked else 0.55
+    carded = any(_has_infiniband(h) for h in low)  # without a card its buffers are not what fails
+    confidence = 0.9 if hit else 0.55 if asked and carded and not finished else 0.3
     hosts = tuple(dict.fromkeys([r.host for r, _ in hit] + [h.host for h in low]))
     return Match(
         symptom=Symptom.TRAIN_MEMORY_ISSUE,
