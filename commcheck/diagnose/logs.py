@@ -338,7 +338,8 @@ def _match(
     """One cause's hits as a match. `sure`: some cause has a wording of its own; `first`: where the first of those is."""
     confidence = _weight(hits)
     told_by_peers = rule.cause != _SCRIPT  # a program's exception is its own, however little it tells
-    follows = sure and told_by_peers and not survived and confidence < scan.GENERIC_BELOW
+    late = all(hit.late for hit in hits)
+    follows = late or (sure and told_by_peers and not survived and confidence < scan.GENERIC_BELOW)
     if survived:
         confidence *= 0.5  # training went on after it, so it was a warning and no failure to set up
     elif sure and confidence < scan.GENERIC_BELOW:

@@ -25,12 +25,14 @@ GENERIC_BELOW = 0.5
 
 
 class Hit(NamedTuple):
-    """A signature matched a line. `named` is the rank that the wording itself blames (group `rank` of its pattern)."""
+    """A signature matched a line. `named` is the rank that the wording itself blames (group `rank` of its pattern);
+    `late`: it came of another failure, as the order of the lines tells."""
 
     cause: str
     signature: Signature
     line: LogLine
     named: int | None
+    late: bool = False
 
 
 # Lines that say that something went wrong, whatever it was. They never name a cause; they are what an honest

@@ -95,6 +95,7 @@ class Nccl(Value, frozen=True):
 WORDS = (
     "net/ib : using", "using network ", "bootstrap : using", "bootstrap: using", "init timings", "set by environment to",
     " via net/", " via p2p/", " via shm/", " via direct shared memory", "nccl info channel ", "nccl info trees [",
+    " nnodes ",
 )  # fmt: skip
 
 _WHO = Lazy(r"(?P<host>[A-Za-z0-9][\w.-]{0,254}):(?P<pid>\d{1,9}):\d{1,9} \[\d{1,5}\] ")
