@@ -33,7 +33,7 @@ THROUGH = "is through with the test"
 
 
 class OneRank:
-    """What one rank said and did. `doing`: the call that it is in, or that it is through with the test."""
+    """What one rank said and did. `doing`: the call that it is in, that it is stopped, or through with the test."""
 
     def __init__(self, rank: RunningRank, case: Case) -> None:
         record = next(r for r in case.ranks if r.slot == rank.plan.slot)
@@ -51,7 +51,8 @@ class OneRank:
         printed = rank.text["stderr"].decode(errors="replace")
         self.err = shortened(printed)
         self.stack = self.stack or own_frames(crash(printed))
-        self.doing = _doing(rank)
+        stopped = record.process is not None and record.process.stopped
+        self.doing = "is stopped" if stopped else _doing(rank)
         self.begun = any(isinstance(e, journal.Began) and e.phase is Phase.STEADY for e in rank.events)
         failures = [e.at for e in rank.events if isinstance(e, journal.Failed)]
         self.failed_at = min(failures, default=float("inf"))
@@ -164,12 +165,13 @@ def run(worlds: Worlds, spec: Spec, trial: Trial) -> Ran:
 
 def _decides(world: RunningWorld, case: Case, *, local: bool) -> bool:
     """Whether nothing better can come. In the body of a test a rank may do what nobody can see (a download, a compiler), so
-    that waiting for it is no fault: every rank must be in a call, or through with the test."""
+    that waiting for it is no fault: every rank must be in a call, or through with the test, or stopped."""
     alive = world.alive
     bodies = [r for r in alive if _in_body(r)]
     if not bodies:
         return decided(case)
-    if any(not _doing(r) for r in alive):
+    stopped = {r.slot for r in case.ranks if r.process is not None and r.process.stopped}
+    if any(not _doing(r) and r.plan.slot not in stopped for r in alive):
         return False
     if decided(case):
         return True

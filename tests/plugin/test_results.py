@@ -135,6 +135,12 @@ SUITE = """
         dist.barrier()
 
     @two
+    def test_stops(world):
+        if world.rank == 1:
+            os.kill(os.getpid(), 19)
+        dist.barrier()
+
+    @two
     def test_exits(world):
         if world.rank == 1:
             os._exit(3)
@@ -293,6 +299,7 @@ def test_passes(suite, test):
             "Rank 0 calls all_reduce(4 x float32, sum); rank 1 all_reduce(5 x float32, sum)",
             ["[CC202 collective-shape-mismatch]", "give the tensor the same shape on every rank"],
         ),
+        ("test_stops", "rank 0 waits in barrier, call 0; rank 1 is stopped", ["[CC174 rank-stopped]"]),
         (
             "test_own_deadline",
             "the test has not ended after 1 s: ranks 0, 1 run code of the test",
