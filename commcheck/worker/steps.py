@@ -67,6 +67,12 @@ def _combined(world: int, size: int, dtype: str, reduce_op: str, device: torch.d
     return total
 
 
+def awaited(ctx: RankContext) -> None:
+    """A call on a GPU returns when it is queued: it is over when the GPU has done it."""
+    if ctx.device is not None and ctx.device.type == "cuda":
+        torch.cuda.synchronize(ctx.device)
+
+
 def of_backend(size: int) -> torch.Tensor:
     """Ones on the device that the group's backend takes: a GPU for NCCL alone."""
     nccl = dist.is_initialized() and dist.get_backend() == "nccl" and torch.cuda.is_available()
@@ -171,6 +177,7 @@ def _perform(ctx: RankContext, step: Step, planned: Step, place: int) -> None:
         if _says_unsupported(e):
             raise NotSupportedError(f"{step.op}: {str(e).splitlines()[0]}") from e
         raise
+    awaited(ctx)
     ctx.journal.returned(index)
     if step.op != "barrier":
         ctx.journal.checked(compare(step, result, reference))

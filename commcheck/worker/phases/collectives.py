@@ -11,7 +11,7 @@ import torch.distributed as dist
 from commcheck.model.case import Collective, PairMeasure
 from commcheck.system import carriers, sockets
 from commcheck.worker.context import RankContext
-from commcheck.worker.steps import NotSupportedError, Step, perform, together
+from commcheck.worker.steps import NotSupportedError, Step, awaited, perform, together
 
 SMALL_ROUNDS = 5
 SMALL, LARGE = 1, 16384  # elements of float32: 4 bytes for latency, 64 KiB for bandwidth
@@ -41,6 +41,7 @@ def first(ctx: RankContext) -> str:
     ctx.steps += 1
     index = ctx.journal.issued(call)
     dist.all_gather(out, mine)
+    awaited(ctx)
     ctx.journal.returned(index)
     ctx.journal.met(tuple((int(t[0]), int(t[1])) for t in out))
     prepare = getattr(ctx.workload, "prepare", None)
@@ -111,8 +112,7 @@ def _measure(ctx: RankContext, peer: int) -> PairMeasure:
             begin = time.perf_counter()
             for call in (dist.isend, dist.irecv) if ctx.rank < peer else (dist.irecv, dist.isend):
                 together(dist.P2POp(call, tensor, peer))
-            if ctx.device is not None and ctx.device.type == "cuda":
-                torch.cuda.synchronize()
+            awaited(ctx)
             best = min(best, (time.perf_counter() - begin) / 2)
         times[size] = best
     return PairMeasure(peer_rank=peer, latency=times[SMALL], bandwidth=LARGE * 4 / max(times[LARGE], 1e-9))
