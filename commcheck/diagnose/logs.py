@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from commcheck.diagnose import crosscheck, doing, index, raising, retracted, scan, showing
+from commcheck.diagnose import blamed, crosscheck, doing, index, raising, retracted, scan, showing, worded
+from commcheck.diagnose.consequences import plausible
 from commcheck.diagnose.finding import Finding
 from commcheck.diagnose.ingest import ras_text
 from commcheck.diagnose.ingest.identities import Identities
@@ -165,10 +166,11 @@ def log_matches(case: Case) -> tuple[tuple[Rule, Match], ...]:
         cause: _match(known[cause], by_cause[cause], likely, sure=sure, first=first, survived=cause in survived)
         for cause, (likely, *_) in symptoms.items()
     }
+    matches = blamed.told(worded.fixed(matches, by_cause, lines), by_cause, lines)
     for cause in raising.too_early({cause: by_cause[cause] for cause in matches}, lines, stage):
         matches[cause] = replace(matches[cause], confidence=round(matches[cause].confidence - _EARLIER, 3))
     if sure:  # of what peers say beside a failure that names itself, the least likely is noise
-        matches = {cause: match for cause, match in matches.items() if match.confidence >= _NOISE}
+        matches = plausible(matches, _NOISE)
     for finding in compared:
         before = matches.get(finding.cause)
         if finding.cause in known and (before is None or before.confidence < finding.confidence):

@@ -7,6 +7,25 @@ _ELASTIC = "pytorch: torch/distributed/elastic/multiprocessing"
 _OTHER = (Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)  # it ended: the summary does not say of what
 _MEMORY = (Symptom.TRAIN_OUT_OF_MEMORY, Symptom.TRAIN_OTHER_FAILURE)
 
+
+def _by_kill(
+    weights: dict[str, float], pattern: str, literal: str, source: str, positive: str, negative: str
+) -> tuple[Wording, ...]:
+    """An end by SIGKILL, without a word of memory: only where that was the reason it is a failure for lack of memory."""
+    return tuple(
+        Wording(
+            {cause: weight},
+            pattern,
+            literal,
+            source,
+            positive,
+            negative,
+            symptoms=_MEMORY if cause == "rank-oom-killed" else _OTHER,
+        )
+        for cause, weight in weights.items()
+    )
+
+
 SIGNATURES = table(
     Wording(
         {"rank-oom-killed": 0.95},
@@ -24,14 +43,13 @@ SIGNATURES = table(
         "slurmstepd: error: Detected 1 oom_kill event in StepId=99.batch. Some of the step tasks have been OOM Killed.",
         "OOM score adjusted",
     ),
-    Wording(
+    *_by_kill(
         {"rank-oom-killed": 0.55, "rank-killed": 0.56},
         r"exitcode(?:\s{0,4}:)? -9\b",
         "exitcode",
         _ELASTIC + "; openmpi; shells",
         "E0101 api.py:869] failed (exitcode: -9) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
         "E0101 api.py:869] failed (exitcode: -11) local_rank: 2 (pid: 4711) of binary: /usr/bin/python3",
-        symptoms=_MEMORY,
     ),
     Wording(
         {"rank-oom-killed": 0.6, "rank-killed": 0.5, "memory-exhausted": 0.4},
@@ -269,14 +287,13 @@ SIGNATURES = table(
         "Task was killed due to the node running low on memory.",
         "memory monitor started",
     ),
-    Wording(
+    *_by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
         r"(?i)signal 9 \(SIGKILL\) received by PID|exited on signal 9\b|signal: 9\b.*killed|died with <Signals\.SIGKILL",
         "signal 9 | signal: 9 | signals.sigkill",
         "pytorch: torch/distributed/elastic; openmpi, MPICH",
         "mpirun noticed that process rank 3 with PID 4711 on node trainer-b exited on signal 9 (Killed).",
         "exited on signal 11 (Segmentation fault).",
-        symptoms=_MEMORY,
     ),
     Wording(
         {"rank-crashed": 0.82, "version-mismatch": 0.3},
@@ -299,14 +316,13 @@ SIGNATURES = table(
             Symptom.TRAIN_OTHER_FAILURE,
         ),
     ),
-    Wording(
+    *_by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.5},
         r"[Ee]xit [Cc]ode:? 137\b",
         "exit code",
         "shells and container run times: 128 + SIGKILL",
         "command terminated with exit code 137",
         "command terminated with exit code 3",
-        symptoms=_MEMORY,
     ),
     Wording(
         {"shm-too-small": 0.6, "rank-crashed": 0.45},

@@ -1,6 +1,7 @@
-"""GLOO_SOCKET_IFNAME names an interface that the host does not have.
+"""GLOO_SOCKET_IFNAME (or NCCL_SOCKET_IFNAME) names an interface that the host does not have.
 
-**What you see.** `ifa != nullptr. Unable to find address for: NAME` on the ranks of that host; the others wait.
+**What you see.** `ifa != nullptr. Unable to find address for: NAME` on the ranks of that host; the others wait. NCCL says
+`Bootstrap : no socket interface found` and gives up.
 
 **Why it happens.** One value for all hosts although their interfaces are named differently (eth0, ens5, enp1s0f0), or a
 value written for NCCL: gloo takes exact names, NCCL prefixes.

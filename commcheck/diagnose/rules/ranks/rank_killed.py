@@ -20,7 +20,9 @@ from commcheck.model.rule import Rule
 from commcheck.model.taxonomy import FixPattern, Stage, Symptom
 
 OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGUSR2)
-ADVICE = "find out who sent the signal (scheduler, container, administrator); it was not the kernel's memory killer"
+UNSEEN = "find out who sent the signal (scheduler, container, administrator)"
+"""Of a log, which does not count what the kernel's memory killer did."""
+ADVICE = f"{UNSEEN}; it was not the kernel's memory killer"
 
 
 def match(case: Case) -> Match | None:
@@ -49,7 +51,7 @@ RULE = Rule(
         Symptom.PREP_DATA_LOADING_FAILURE,
         Symptom.TRAIN_OUT_OF_MEMORY,
     ),
-    fixes=((FixPattern.MEMORY_OR_CORE_SETTING, ADVICE),),
+    fixes=((FixPattern.MEMORY_OR_CORE_SETTING, UNSEEN),),
     match=match,
     explains=FOLLOWS,
     needs=("ranks",),
