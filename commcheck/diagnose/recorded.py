@@ -90,11 +90,7 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
     if chosen is not None:
         calls = chosen.calls
         if not chosen.late and chosen.differs_at is None:
-            call = chosen.last(min(chosen.waiting))
-            notes.append(
-                f"all {len(chosen.calls)} ranks are in call {chosen.front} of group {chosen.name}"
-                f" ({call.op if call else '?'}) and their calls agree: look at links and devices"
-            )
+            notes.append(_agreeing(chosen))
     elif held and groups:
         calls = _current(groups, held)
         stuck = True
@@ -109,6 +105,21 @@ def case_of(dumps: tuple[Dump, ...]) -> Case:
         complete=False,
         ended=Ended.STALLED if stuck else Ended.NOT_RUN,
         not_read=tuple(notes),
+    )
+
+
+def _agreeing(group: _Group) -> str:
+    """What ranks tell that are all in one call: of a whole group that the network is to be looked at, of a part of it
+    nothing yet."""
+    call = group.last(min(group.waiting))
+    where = f"in call {group.front} of group {group.name} ({call.op if call else '?'})"
+    absent = tuple(r for r in group.members if r not in group.calls)
+    if not absent:
+        return f"all {len(group.calls)} ranks are {where} and their calls agree: look at links and devices"
+    who = tuple(group.calls)
+    return (
+        f"{ranks_text(who)} {'is' if len(who) == 1 else 'are'} {where}; whether {ranks_text(absent)} came to it, and with what,"
+        f" only the dump{'s' * (len(absent) > 1)} of {ranks_text(absent)} can tell: give {'them' if len(absent) > 1 else 'it'} too"
     )
 
 

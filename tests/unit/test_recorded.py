@@ -73,6 +73,31 @@ def test_all_came_and_nobody_came_out():
     assert any("links and devices" in note for note in case.not_read)
 
 
+@pytest.mark.parametrize(
+    ("left", "is_in", "needed"),
+    [((0,), "rank 0 is in call 2", "dumps of ranks 1-3"), ((0, 1, 3), "ranks 0, 1, 3 are in call 2", "dump of rank 2")],
+)
+def test_dumps_of_some_ranks_agree_with_nobody(left, is_in, needed):
+    case, found = lead(*(dump(r, [entry(1), entry(2, state="started")], FULL) for r in left))
+    assert found is None
+    assert not any("agree" in note for note in case.not_read)
+    assert any(is_in in note and needed in note for note in case.not_read)
+
+
+def test_where_a_call_was_made_is_not_where_its_rank_is():
+    frames = [
+        {"name": "all_reduce", "filename": "/v/site-packages/torch/distributed/distributed_c10d.py", "line": 3174},
+        {"name": "wrapper", "filename": "/v/site-packages/torch/distributed/c10d_logger.py", "line": 83},
+        {"name": "step", "filename": "/home/me/train.py", "line": 53},
+    ]
+    rows = [entry(1, frames=frames), entry(2, state="started", frames=frames)]
+    case, found = lead(*(dump(r, rows[: 1 if r == 3 else 2], FULL, "pickle") for r in range(4)))
+    assert found == ("collective-missing-rank", (3,))
+    text = " | ".join(e.text for e in judge(case).diagnoses[0].evidence)
+    assert "in no collective" not in text
+    assert "has made its newest call, all_reduce, at step (/home/me/train.py:53)" in text
+
+
 def test_nothing_is_wrong():
     case, found = lead(*(dump(r, [entry(1), entry(2)], FULL) for r in range(4)))
     assert found is None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commcheck.diagnose.calls import behind, difference, matched, signature
+from commcheck.diagnose.ingest.stacks import standing
 from commcheck.diagnose.view import asleep, evidence, names, phase_of_end, started, symptom_in, world_failed
 from commcheck.model.base import sentence
 from commcheck.model.case import Case, RankRecord
@@ -74,7 +75,12 @@ def _doing(rank: RankRecord) -> Iterator[Evidence]:
             text = f"has come back from call {rank.collectives[-1].index} and is in none"
         yield evidence(EvidenceKind.PHASE, text, rank, "journal")
     if rank.stack:
-        yield evidence(EvidenceKind.STACK, f"is in {rank.stack[0]}, in no collective", rank)
+        where = standing(rank.stack)
+        # A recorder keeps where a call was made, whether or not it has come back since.
+        text = f"is in {rank.stack[0]}, in no collective"
+        if where.op:
+            text = f"has made its newest call, {where.op}, at {where.at}"
+        yield evidence(EvidenceKind.STACK, text, rank)
 
 
 RULE = Rule(

@@ -45,6 +45,8 @@ def _of_theirs(case: Case) -> Match | None:
     """Others start the ranks. With several views it is known who never wrote one; a single rank knows whom it waits for."""
     assert case.world is not None
     there = started(case)
+    if case.origin is Origin.LOG and any(r.phase(Phase.FIRST_COLLECTIVE) for r in there):
+        return None  # the group was formed, and so all were there: who left no dump is another matter
     waited = {w for r in there for w in r.waits_for} - {r.rank for r in there}
     if len(there) > 1:
         missing = set(range(case.world.size)) - {r.rank for r in there}
