@@ -21,26 +21,31 @@ _OF_THE_END = frozenset(("rank-exited", "rank-crashed", "rank-killed", "rank-oom
 _OF_OTHERS = frozenset((*PEERS_SEE, "rank-missing", "launcher-failure", "launcher-mismatch"))
 
 
-class _Failed(NamedTuple):
+class Failed(NamedTuple):
     """A rank that ended by itself, and the launcher's line about it."""
 
     rank: int
     line: LogLine
 
 
+def by_themselves(lines: Sequence[LogLine]) -> list[Failed]:
+    """The ranks of which torchrun says with which exit code they ended, those aside that it has ended itself."""
+    return [
+        Failed(line.rank, line)
+        for line in lines
+        if line.rank is not None and "exitcode" in line.text and _BY_ITSELF.re.search(line.text, 0, 1000)
+    ]
+
+
 def told(
     matches: Mapping[str, Match], hits: Mapping[str, Sequence[scan.Hit]], lines: Sequence[LogLine]
 ) -> dict[str, Match]:
     """The matches of causes, with the ranks that the launcher tells where their own lines tell none."""
-    ended = [
-        _Failed(line.rank, line)
-        for line in lines
-        if line.rank is not None and "exitcode" in line.text and _BY_ITSELF.re.search(line.text, 0, 1000)
-    ]
+    ended = by_themselves(lines)
     return {cause: _told(match, hits[cause], ended) for cause, match in matches.items()}
 
 
-def _told(match: Match, hits: Sequence[scan.Hit], ended: Sequence[_Failed]) -> Match:
+def _told(match: Match, hits: Sequence[scan.Hit], ended: Sequence[Failed]) -> Match:
     if match.ranks or not ended:
         return match
     cause = hits[0].cause

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from commcheck.diagnose import doing, scan, showing
+from commcheck.diagnose import blamed, doing, scan, showing
 from commcheck.diagnose.errors import PYTHON_OWN
 from commcheck.diagnose.finding import Finding
 from commcheck.model.case import LogLine
@@ -26,6 +26,8 @@ _LAUNCHERS = frozenset(
 )  # fmt: skip
 _BESIDE_PEERS, _ALONE, _OTHER_KIND = 0.85, 0.66, 0.6
 _MISSING, _SILENT = "collective-missing-rank", 0.62
+_TIMED_OUT = "Watchdog caught collective operation timeout"
+_DUMP, _ITS_OWN = "dump signal", "collective timeout from this local rank"  # ProcessGroupNCCL's heartbeat monitor
 _LATE, _ABSENT = ("rank-straggling", "timeout-too-short"), "rank-missing"
 _NO_DEVICE, _NO_LIBRARY = "device-missing", "library-missing"
 _COMMUNICATES = (
@@ -83,10 +85,18 @@ def too_early(hits: Mapping[str, Sequence[scan.Hit]], lines: Sequence[LogLine], 
 
 
 def _silent(lines: Sequence[LogLine], hits: Sequence[scan.Hit]) -> tuple[Finding, ...]:
-    """Ranks that the launcher had to end, without a word of their own, while others waited for somebody in vain."""
-    waited = [hit.line for hit in hits if hit.cause == _MISSING and hit.line.rank is not None]
+    """Ranks that the launcher had to end, without a word of their own, while others waited for somebody in vain.
+
+    One whose own watchdog says that a collective timed out had come to it, whoever ended it afterwards; one that only
+    saw another's call for a dump waited for nobody. Where a rank that did not wait has failed by itself, it is that one."""
+    told = [hit.line for hit in hits if hit.cause == _MISSING and hit.line.rank is not None]
+    waited = [line for line in told if _DUMP not in line.text or _ITS_OWN in line.text]
     ended = [line for line in lines if ENDED_BY_LAUNCHER in line.text and line.rank is not None]
     spoke = {line.rank for line in lines if scan.is_fatal(line.text) and ENDED_BY_LAUNCHER not in line.text}
+    timed_out = {line.rank for line in waited if _TIMED_OUT in line.text or _ITS_OWN in line.text}
+    spoke |= timed_out
+    if timed_out and any(one.rank not in timed_out for one in blamed.by_themselves(lines)):
+        return ()
     silent = [line for line in ended if line.rank not in spoke]
     if not waited or not silent or len(silent) > len({line.rank for line in waited}):
         return ()

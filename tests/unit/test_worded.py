@@ -112,6 +112,47 @@ def test_a_rank_that_waits_for_another_is_not_the_absent_one():
     assert found["rank-missing"].ranks != (0,)
 
 
+WATCHDOG = (
+    (
+        "[rank{0}]:[E1122 11:52:56.597399937 ProcessGroupNCCL.cpp:757] [Rank {0}] Watchdog caught collective operation timeout:"
+        " WorkNCCL(SeqNum=6, OpType=ALLREDUCE, NumelIn=1024, NumelOut=1024, Timeout(ms)=600000) ran for 600004 milliseconds before timing out."
+    ),
+    (
+        "[rank{0}]:[E1122 11:53:00.255835311 ProcessGroupNCCL.cpp:1987] [PG ID 0 PG GUID 0 Rank {0}] Received a dump signal due to"
+        " a collective timeout from this local rank and we will try our best to dump the debug info."
+    ),
+)
+HEARD = (
+    (
+        "[rank{0}]:[E1122 11:53:01.108361612 ProcessGroupNCCL.cpp:1922] [PG ID 0 PG GUID 0 Rank {0}] Observed flight recorder"
+        " dump signal from another rank via TCPStore."
+    ),
+    (
+        "[rank{0}]:[E1122 11:53:01.108471038 ProcessGroupNCCL.cpp:1987] [PG ID 0 PG GUID 0 Rank {0}] Received a dump signal due to"
+        " a collective timeout from  rank 0 and we will try our best to dump the debug info."
+    ),
+)
+
+
+def says(lines, *ranks):
+    return [line.format(rank) for rank in ranks for line in lines]
+
+
+def test_a_rank_whose_own_watchdog_timed_out_is_not_the_missing_one():
+    said = judged(*says(WATCHDOG, 2, 0), *says(HEARD, 1), *ended((2, -6, 422), (0, -15, 420), (1, -15, 421)))
+    assert (said[0].cause, said[0].ranks) == ("collective-missing-rank", (1,))
+
+
+def test_nobody_is_missing_where_all_that_were_ended_had_timed_out():
+    said = judged(*says(WATCHDOG, 2, 0, 1), *ended((2, -6, 422), (0, -15, 420), (1, -15, 421)))
+    assert not any(d.cause == "collective-missing-rank" and d.confidence > 0.5 for d in said)
+
+
+def test_beside_one_that_failed_by_itself_those_that_were_ended_are_not_missing():
+    said = judged(*says(WATCHDOG, 2), *ended((3, 3, 423), (2, -15, 422), (1, -15, 421), (0, -15, 420)))
+    assert not any(d.cause == "collective-missing-rank" and set(d.ranks) & {0, 1} for d in said)
+
+
 # --- a kill, and what follows ----------------------------------------------------------------------------------------
 
 
