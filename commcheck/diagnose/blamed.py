@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from commcheck.diagnose import scan
 from commcheck.diagnose.consequences import PEERS_SEE
+from commcheck.diagnose.ingest.marks import ELASTIC, NCCL
 from commcheck.diagnose.lazy import Lazy
 from commcheck.model.case import LogLine
 from commcheck.model.diagnosis import Match
@@ -50,11 +51,15 @@ def _told(match: Match, hits: Sequence[scan.Hit], ended: Sequence[Failed]) -> Ma
         return match
     cause = hits[0].cause
     if cause in _OF_THE_END:
-        theirs = {(one.line.source, one.line.number): one.rank for one in ended}
-        found = {theirs.get((hit.line.source, hit.line.number)) for hit in hits} - {None}
+        told_of = {(one.line.source, one.line.number): one.rank for one in ended}
+        found = {told_of.get((hit.line.source, hit.line.number)) for hit in hits} - {None}
         if found:
             return replace(match, ranks=tuple(sorted(rank for rank in found if rank is not None)))
     best = max(hits, key=lambda hit: hit.signature.weight)
+    if (process := NCCL.re.search(best.line.text, 0, 300)) and best.signature.weight >= scan.GENERIC_BELOW:
+        # NCCL's lines tell the process, torchrun's the rank of that process.
+        theirs = {m["pid"]: one.rank for one in ended if (m := ELASTIC.re.search(one.line.text, 0, 1000))}
+        return replace(match, ranks=(theirs[process["pid"]],)) if process["pid"] in theirs else match
     ranks = {one.rank for one in ended}
     own = best.signature.weight >= scan.GENERIC_BELOW and scan.is_fatal(best.line.text) and cause not in _OF_OTHERS
     if len(ranks) == 1 and own and any(_behind(one.line, best.line) for one in ended):

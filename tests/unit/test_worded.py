@@ -106,6 +106,13 @@ def test_a_traceback_without_a_mark_is_nobodys_where_two_have_failed():
     assert (best.cause, best.ranks) == ("device-ordinal-out-of-range", ())
 
 
+def test_a_warning_of_nccl_is_the_ranks_whose_process_it_was():
+    text = "node-a:{0}:{0} [0] /nccl/src/bootstrap.cc:130 NCCL WARN Bootstrap : no socket interface found"
+    two = ((0, 1, 77), (1, 1, 78), (2, -15, 79))
+    assert judged(text.format(78), *ended(*two))[0].ranks == (1,)
+    assert judged(text.format(79), *ended(*two))[0].ranks == ()
+
+
 def test_a_rank_that_waits_for_another_is_not_the_absent_one():
     text = "torch.distributed.DistStoreError: Timed out after 301 seconds waiting for clients. 1/2 clients joined."
     found = {d.cause: d for d in judged(text, *ended((0, 1, 77)))}
