@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from commcheck.model.case import ProcessState, Socket
+from commcheck.runtime.working import works
 from commcheck.runtime.world import RunningRank, RunningWorld
 from commcheck.system import carriers, process, sockets
 
@@ -132,13 +133,6 @@ def _below(pid: int) -> tuple[ProcessState, ...]:
     return tuple(state for state in below if state is not None)
 
 
-IDLE_CPU = 0.02
-"""CPU seconds that a process uses in one sample while it only waits (polling threads, reconnecting clients)."""
-IDLE_FAULTS = 20
-"""Pages that a process is given in one sample while it only waits. One that loads kernels or makes buffers is given hundreds;
-one that asks the same memory again and again is given none."""
-
-
 def moved(before: Mapping[int, Activity], after: Mapping[int, Activity]) -> bool:
     """Whether any rank computed, sent, received, connected, or waits for the resolver, a processor or a disk."""
     if len(before) != len(after):
@@ -147,6 +141,6 @@ def moved(before: Mapping[int, Activity], after: Mapping[int, Activity]) -> bool
         then = before.get(slot)
         if then is None or now.due or (now.queued, now.connected) != (then.queued, then.connected):
             return True
-        if now.cpu - then.cpu > IDLE_CPU and (not now.spins or now.faults - then.faults > IDLE_FAULTS):
+        if works(now.cpu - then.cpu, now.faults - then.faults, spins=now.spins):
             return True
     return False

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commcheck.runtime.evidence import IDLE_CPU, IDLE_FAULTS, Activity, moved
+from commcheck.runtime.evidence import Activity, moved
+from commcheck.runtime.working import IDLE_CPU, IDLE_FAULTS
 from commcheck.system import process
 
 STILL = Activity(cpu=1.0, faults=1000, queued=0, connected=3, due=False, spins=False)
