@@ -7,6 +7,7 @@ What may not be here: judgement about causes. Pure.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 
 from commcheck.model.base import Value
@@ -30,10 +31,14 @@ _COLLECTIVES = frozenset((
     "broadcast_object_list", "gather", "gather_object", "monitored_barrier", "new_group", "new_subgroups", "reduce",
     "reduce_scatter", "reduce_scatter_tensor", "_reduce_scatter_base", "scatter", "scatter_object_list", "split_group",
 ))  # fmt: skip
-_POINT_TO_POINT = frozenset(("send", "recv", "batch_isend_irecv", "send_object_list", "recv_object_list"))
+_POINT_TO_POINT = frozenset((
+    "send", "recv", "isend", "irecv", "batch_isend_irecv", "send_object_list", "recv_object_list",
+))  # fmt: skip
 _OURS = ("torch/distributed/distributed_c10d.py", "torch/distributed/rendezvous.py", "torch/distributed/utils.py",
          "torch/nn/parallel/distributed.py")  # fmt: skip
-_LIBRARIES = ("torch/", "site-packages/", "lib/python3", "<frozen", "threading.py", "importlib/")
+_LIBRARIES = ("torch/", "site-packages/", "lib/python3", "<frozen")
+_PACKAGES = ("asyncio/", "concurrent/futures/", "importlib/", "logging/", "multiprocessing/")
+"""Of the standard library; others have names that a program's own folders may have too."""
 _NOWHERE = "?"
 
 
@@ -71,7 +76,7 @@ def standing(frames: Sequence[str]) -> Standing:
         name = match["name"].rpartition(".")[2]
         if file.endswith(_OURS):
             names.append(name)
-        elif not at and not any(part in file for part in _LIBRARIES):
+        elif not at and not _of_a_library(name, file):
             at = frame
     at = at or (frames[0] if frames else _NOWHERE)
     if "init_process_group" in names:
@@ -88,6 +93,14 @@ def standing(frames: Sequence[str]) -> Standing:
     return Standing(phase=None, waits=False, at=at)
 
 
+def _of_a_library(name: str, file: str) -> bool:
+    """Whether a frame is nobody's own. py-spy writes files without the folder that they were imported from: `contextlib.py`.
+    A program that is run may have the name of a module of the standard library; one that is imported hardly can."""
+    if any(part in file for part in _LIBRARIES) or file.startswith(_PACKAGES):
+        return True
+    return name != "<module>" and "/" not in file and file.removesuffix(".py") in sys.stdlib_module_names
+
+
 def beyond(all_of: Iterable[Standing | None]) -> bool:
     """Whether one of the ranks is in a collective, which it could come to only with all of them."""
     return any(s is not None and s.phase in (Phase.STEADY, Phase.FIRST_COLLECTIVE) for s in all_of)
@@ -99,7 +112,20 @@ def phases(mine: Standing | None, *, beyond: bool) -> tuple[PhaseRecord, ...]:
     yet."""
     if mine is None:
         return ()
-    current = mine.phase or (Phase.STEADY if beyond else Phase.RESOLVE)
+    return _up_to(mine.phase or (Phase.STEADY if beyond else Phase.RESOLVE))
+
+
+def through() -> tuple[PhaseRecord, ...]:
+    """The phases of a rank that is known to have come through its setup."""
+    return _up_to(Phase.STEADY)
+
+
+def steady(phases: Sequence[PhaseRecord]) -> bool:
+    """Whether these are the phases of such a rank."""
+    return bool(phases) and phases[-1].phase is Phase.STEADY
+
+
+def _up_to(current: Phase) -> tuple[PhaseRecord, ...]:
     done = PHASES[: PHASES.index(current)]
     return (
         *(PhaseRecord(phase=p, status=PhaseStatus.OK, begin=0.0, seconds=0.0) for p in done),
