@@ -65,10 +65,9 @@ def report_of(
     """The report about some running processes. `seconds`: as --watch."""
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge
-    from commcheck.runtime.live.collect import case_of, notes_of
-    from commcheck.runtime.live.look import WATCH, watch
+    from commcheck.runtime.live.look import WATCH
+    from commcheck.runtime.live.whole import seen_of
 
     begin = time.monotonic()
-    seen, why = watch(found, seconds=seconds or WATCH, progress=say)
-    case = case_of(seen, (why,))
-    return report(case, judge(case), command=command, seconds=time.monotonic() - begin, notes=notes_of(case))
+    case, notes = seen_of(found, seconds=seconds or WATCH, progress=say)
+    return report(case, judge(case), command=command, seconds=time.monotonic() - begin, notes=notes)

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from commcheck.errors import UsageError
 
@@ -85,12 +85,13 @@ class Watch:
 
     def __init__(self, command: Command, args: argparse.Namespace, job: list[str]) -> None:
         self._command, self._args, self._job = command, args, job
-        self._cpu: float | None = None
+        self._used: Used | None = None
         self._worked = time.monotonic()
         self._ticked = self._worked
         self._saying = threading.Lock()
         self._over = False
-        self._stalled = False
+        self._looked_at = False
+        self._named = False
         self.told = False
 
     def tick(self) -> None:
@@ -108,20 +109,20 @@ class Watch:
     def _see(self, now: float) -> None:
         if self._command.last_output > self._ticked:
             self._worked = now
-            self._cpu = None
+            self._used = None
         else:
-            cpu = _cpu(self._command.pid)
-            if self._cpu is None or cpu - self._cpu > _IDLE * (now - self._ticked):
-                self._worked = now if self._cpu is not None else self._worked
-            self._cpu = cpu
+            used = _used(self._command.pid)
+            if self._used is None or _worked(self._used, used, now - self._ticked):
+                self._worked = now if self._used is not None else self._worked
+            self._used = used
         self._ticked = now
         quiet = now - max(self._worked, self._command.last_output)
         if quiet < self._args.stall:
-            if self._stalled and not self._args.quiet:
+            if self._named and not self._args.quiet:
                 sys.stderr.write("commcheck: the job goes on\n")
-            self._stalled = False
-        elif not self._stalled:
-            self._stalled = True
+            self._looked_at = self._named = False
+        elif not self._looked_at:
+            self._looked_at = True
             threading.Thread(target=self._look, args=(quiet,), name="commcheck look", daemon=True).start()
 
     def end(self) -> None:
@@ -132,11 +133,15 @@ class Watch:
     def _look(self, seconds: float) -> None:
         """A failure of ours must not touch the job: it is one line."""
         try:
-            report = _standstill(self._command, self._job, seconds)
+            report = _standstill(self._command, self._job, seconds, watched=self._args.stall / _OF_THE_STALL)
             with self._saying:
                 if self._over:
                     return
-                self.told = True
+                if report is None:  # it gets on in a way that costs no processor time
+                    self._worked = time.monotonic()
+                    self._looked_at = False
+                    return
+                self.told = self._named = True
                 if not self._args.quiet:
                     sys.stderr.write(
                         f"\ncommcheck: no output and no work for {seconds:.0f} s; the job is left running\n"
@@ -148,12 +153,24 @@ class Watch:
             )
 
 
-_IDLE = 0.05
-"""Part of a core that all processes of a job together use while they only wait."""
+_OF_THE_STALL = 6
+"""The part of --stall for which a quiet job is looked at more closely, `LONGEST` at most: its steps may be slow."""
+LONGEST = 30.0
+"""Seconds of such a look at most."""
 
 
-def _cpu(pid: int) -> float:
-    """CPU seconds of a process and all below it."""
+class Used(NamedTuple):
+    """What processes have been given so far: CPU seconds of those that wait asleep, and CPU seconds and pages of those that
+    may wait by asking again and again."""
+
+    cpu: float
+    spinning: float
+    faults: int
+
+
+def _used(pid: int) -> Used:
+    """What a process and all below it have been given."""
+    from commcheck.runtime.working import DEVICE
     from commcheck.system import procs
     from commcheck.system.process import state
 
@@ -164,22 +181,37 @@ def _cpu(pid: int) -> float:
         more = {p for p, above in parents.items() if above in mine} - mine
         grown = bool(more)
         mine |= more
-    return sum(s.cpu for p in mine if (s := state(p)) is not None)
+    found = [(s, procs.has_device(p, DEVICE)) for p in mine if (s := state(p)) is not None]
+    return Used(
+        cpu=sum(s.cpu for s, spins in found if not spins),
+        spinning=sum(s.cpu for s, spins in found if spins),
+        faults=sum(s.faults for s, spins in found if spins),
+    )
 
 
-def _standstill(command: Command, job: list[str], seconds: float) -> Report:
-    """What a running job that makes no progress shows from outside, with what it has printed."""
+def _worked(then: Used, now: Used, seconds: float) -> bool:
+    """Whether processes did something. One that opens a device, or ends, takes what it used from one sum to the other."""
+    from commcheck.runtime.working import works
+
+    asleep = works(now.cpu - then.cpu, 0, seconds, spins=False)
+    return asleep or works(now.spinning - then.spinning, now.faults - then.faults, seconds, spins=True)
+
+
+def _standstill(command: Command, job: list[str], seconds: float, *, watched: float) -> Report | None:
+    """What a running job that makes no progress shows from outside, with what it has printed; None where it gets on."""
     from msgspec.structs import replace
 
     from commcheck.diagnose.build import report
     from commcheck.diagnose.match import judge
+    from commcheck.model.case import Ended
     from commcheck.runtime.live import find
-    from commcheck.runtime.live.collect import case_of, notes_of
-    from commcheck.runtime.live.look import watch
+    from commcheck.runtime.live.look import WATCH
+    from commcheck.runtime.live.whole import seen_of
 
     begin = time.monotonic()
-    seen, why = watch(find.given([command.pid]))
-    case = case_of(seen, (why,))
+    case, notes = seen_of(find.given([command.pid]), seconds=min(LONGEST, max(WATCH, watched)))
+    if case.ended is Ended.RUNNING:
+        return None
     logged = _case(command)
     ranks = tuple(replace(r, output=_lines_of(logged.lines, r.rank, alone=r.slot == 0)) for r in case.ranks)
     case = replace(case, ranks=ranks)
@@ -188,7 +220,7 @@ def _standstill(command: Command, job: list[str], seconds: float) -> Report:
         judge(case),
         command=("commcheck", "run", "--", *job),
         seconds=seconds + time.monotonic() - begin,
-        notes=notes_of(case),
+        notes=notes,
     )
 
 

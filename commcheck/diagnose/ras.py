@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from commcheck.diagnose import ras_lost
 from commcheck.diagnose.ingest.ras_text import STATUS
 from commcheck.model.base import Value, ranks_text, sentence
 from commcheck.model.case import Case, Origin
@@ -49,6 +50,28 @@ def undecided(answers: tuple[Answer, ...]) -> bool:
     last = answers[-1] if answers else Answer(source="")
     lost = last.dead_count + last.silent_count
     return not lost and not last.failed and any(s.what != STATUS for c in last.communicators for s in c.splits)
+
+
+def moving(answers: tuple[Answer, ...]) -> bool:
+    """Whether ranks of a communicator have issued collectives from one answer to another."""
+    counted: dict[str, set[int]] = {}
+    for answer in answers:
+        for one in answer.communicators:
+            if one.issued is not None and not one.silent_count:
+                counted.setdefault(one.identity, set()).add(one.issued)
+    return any(len(counts) > 1 for counts in counted.values())
+
+
+def formed(answers: tuple[Answer, ...]) -> frozenset[int]:
+    """The processes of communicators that have come through their setup; those that are silent now as well."""
+    return frozenset(
+        m.process.pid
+        for answer in answers
+        for one in answer.communicators
+        if one.status and one.status != "INIT"
+        for m in (*one.members, *one.silent)
+        if m.process is not None
+    )
 
 
 def told(case: Case) -> tuple[Told, ...]:
@@ -132,6 +155,12 @@ def _lost(answer: Answer, names: _Names, *, waited: bool) -> list[Told]:
     evidence = tuple(_seen(answer, s) for s in seen[:_LINES])
     in_vain = _seen(answer, Said(text=f"{answer.timeouts} time-outs while the others were asked"))
     hosts = tuple(dict.fromkeys(p.host for p in lost))[:_LINES]
+    hangs = Symptom.SETUP_HANG_TIMEOUT if forming else Symptom.PERF_HANG
+    fails = Symptom.SETUP_FAILURE if forming else Symptom.TRAIN_COMMUNICATION_ERROR
+    if len(answer.traces) == len(lost) == count:
+        looked = ras_lost.causes(answer.traces, ranks, evidence, hangs=hangs, fails=fails)
+        if looked:
+            return [Told(cause=cause, match=one) for cause, one in looked]
     still = waited and not answer.dead_count
     ended, stopped = (_OTHER, _LIKELIER) if still else (_DEAD if answer.dead_count else _LIKELIER, _OTHER)
     where = " ".join(f"{p.pid} on {p.host}," for p in lost[:_LINES]).rstrip(",") or "those that are missing"
@@ -150,8 +179,6 @@ def _lost(answer: Answer, names: _Names, *, waited: bool) -> list[Told]:
             next=(look,),
         )
 
-    hangs = Symptom.SETUP_HANG_TIMEOUT if forming else Symptom.PERF_HANG
-    fails = Symptom.SETUP_FAILURE if forming else Symptom.TRAIN_COMMUNICATION_ERROR
     return [
         Told(cause="rank-killed", match=match(ended, fails, "one that is stopped, or cut off, looks the same to RAS")),
         Told(
@@ -267,7 +294,12 @@ def _who_is_behind(
     seen = [_seen(answer, s.said) for s in splits]
     seen += [_seen(answer, Said(text=_counts(s))) for s in splits if s.said.line]
     if confidence > _ONCE:
-        seen.append(Evidence(kind=EvidenceKind.FACT, text="an earlier answer shows the same numbers: nobody moves"))
+        seen.append(
+            Evidence(
+                kind=EvidenceKind.FACT,
+                text="an earlier answer shows the same numbers: no collective was issued in between",
+            )
+        )
     again = "ask again in some seconds (`ncclras -v`) and give both answers: only numbers that stay the same show a standstill"
     return Told(
         cause="collective-order-mismatch" if crossed else "collective-missing-rank",
@@ -353,6 +385,8 @@ def account(case: Case) -> tuple[str, ...]:
         counts = "; ".join(_counts(s) for s in one.splits[:3])
         parts.append(f"{one.name}{size}{state}{f'; {counts}' if counts else ''}")
     version = f" {answer.version}" if answer.version else ""
+    if moving(case.ras):
+        parts.append("collectives were issued since the first")
     which = f"the last of {len(case.ras)} answers" if len(case.ras) > 1 else "one answer"
     return (f"RAS of NCCL{version}, {which}: {'; '.join(parts) or 'nothing amiss'}",)
 

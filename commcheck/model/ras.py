@@ -10,6 +10,15 @@ class Process(Value, frozen=True):
     host: str
 
 
+class Trace(Value, frozen=True):
+    """What a host's own /proc says of a process. `state` "": there is none of that number any more; Z: it has ended, as
+    `ending` says where the kernel tells."""
+
+    process: Process
+    state: str
+    ending: str = ""
+
+
 class Member(Value, frozen=True):
     """A rank of a communicator, numbered as that one numbers its ranks, and its process where that is told."""
 
@@ -66,6 +75,7 @@ class Communicator(Value, frozen=True):
     splits: tuple[Split, ...] = ()
     said: tuple[Said, ...] = ()
     members: tuple[Member, ...] = ()  # all that are named
+    issued: int | None = None  # collectives that its ranks have issued together; None: not told
 
 
 class Answer(Value, frozen=True):
@@ -85,6 +95,7 @@ class Answer(Value, frozen=True):
     communicators: tuple[Communicator, ...] = ()
     said: tuple[Said, ...] = ()
     members: tuple[Process, ...] = ()  # all processes that it names
+    traces: tuple[Trace, ...] = ()  # of those that are lost, where their host could be looked at
 
     @property
     def failed(self) -> bool:

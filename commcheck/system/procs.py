@@ -71,6 +71,21 @@ def network(pid: int) -> int | None:
         return None
 
 
+def own_network() -> int | None:
+    """The network namespace that this process is in."""
+    return network(os.getpid())
+
+
+def written(pid: int) -> int | None:
+    """The bytes that a process has written to files, pipes and terminals so far (what it sends over sockets is mostly not
+    among them); None when it is gone or not ours to read."""
+    for line in (_read(f"/proc/{pid}/io") or b"").splitlines():
+        name, _, count = line.partition(b": ")
+        if name == b"wchar" and count.isdigit():
+            return int(count)
+    return None
+
+
 def limits(pid: int) -> tuple[Limit, ...]:
     """The resource limits of a process, as `HostFacts` has them; empty when they cannot be read."""
     found = []

@@ -19,18 +19,22 @@ import made_ras
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from commcheck.diagnose.build import report
 from commcheck.diagnose.match import judge
-from commcheck.model.case import ProcessState, Socket
+from commcheck.model.case import Ended, ProcessState, Socket
+from commcheck.model.phase import Phase
 from commcheck.model.plan import Place
+from commcheck.model.taxonomy import Symptom
 from commcheck.probe import ras as client
 from commcheck.probe.nccl_find import VARIABLE, find
 from commcheck.runtime import ras
 from commcheck.runtime.live import collect
+from commcheck.runtime.live.asking import Questions
 from commcheck.runtime.live.find import Found
 from commcheck.runtime.live.look import Look, Watched
-from commcheck.system import sockets
+from commcheck.system import process, procs, sockets
 
 FOUND = find(os.environ)
 RANKS = [made_ras.Rank(n, "127.0.0.1", os.getpid() + n, (0, 0, 3, 0, 16 if n == 2 else 17)) for n in range(4)]
@@ -254,34 +258,124 @@ def test_the_librarys_own_ras_answers_also_where_one_of_its_processes_is_stopped
 # --- a running job -----------------------------------------------------------------------------------------------
 
 
+def found(server):
+    """This process as a rank of four."""
+    environment = {"RANK": "0", "WORLD_SIZE": "4", "NCCL_RAS_ADDR": f"127.0.0.1:{server.port}"}
+    return Found(pid=os.getpid(), environment=environment)
+
+
 def watched(server):
     """This process as a rank of four that has stood still between two looks, as `runtime.live.look` sees it."""
-    environment = {"RANK": "0", "WORLD_SIZE": "4", "NCCL_RAS_ADDR": f"127.0.0.1:{server.port}"}
     state = ProcessState(state="S")
     rows = tuple(s for s in sockets.of_process(os.getpid()) if s.local_port == server.port)
     looks = [Look(at=at, state=state, sockets=rows, stack=("wait (x.py:1)",)) for at in (0.0, 5.0)]
     return Watched(
-        found=Found(pid=os.getpid(), environment=environment), first=looks[0], last=looks[1], limits=(),
-        network=collect.state_network(), gpu=False, end=None,
+        found=found(server), first=looks[0], last=looks[1], limits=(), network=procs.own_network(), gpu=False, end=None,
     )  # fmt: skip
 
 
-def test_a_job_that_stands_still_is_asked_twice_and_its_ranks_are_named(monkeypatch):
-    monkeypatch.setattr(collect, "APART", 0.1)  # nothing moves here in any time
+def asked(server, *, apart, decided=False):
+    with Questions((found(server),), apart=apart) as questions:
+        answers, notes = questions.end(decided=decided)
+    return answers, notes, len([c for c in server.commands if c == "status"])
+
+
+def test_a_job_that_stands_still_is_asked_twice_and_its_ranks_are_named():
     with Server() as server:
-        case = collect.case_of((watched(server),))
-        statuses = [c for c in server.commands if c == "status"]
-    assert (len(case.ras), len(statuses)) == (2, 2)
+        answers, notes, statuses = asked(server, apart=1.2)
+        case = collect.case_of((watched(server),), notes, answers)
+    assert (len(case.ras), statuses >= 2) == (2, True)
     judgement = judge(case)
-    found = next(d for d in judgement.diagnoses if d.cause == "collective-missing-rank")
-    assert found.ranks == (2,)
+    lead = next(d for d in judgement.diagnoses if d.cause == "collective-missing-rank")
+    assert lead.ranks == (2,)
     notes = report(case, judgement, command=(), seconds=0.0).notes
     assert any(note.startswith("RAS of NCCL 2.29.7, the last of 2 answers") for note in notes)
 
 
-def test_a_job_whose_ranks_agree_is_asked_once():
+def test_a_job_whose_ranks_agree_is_asked_once_when_the_watch_is_over():
     ranks = [r._replace(counts=RANKS[0].counts) for r in RANKS]
     with Server(ranks=ranks) as server:
-        case = collect.case_of((watched(server),))
-    assert len(case.ras) == 1
+        answers, notes, statuses = asked(server, apart=1.2)
+        case = collect.case_of((watched(server),), notes, answers)
+    assert (len(case.ras), statuses) == (1, 1)
     assert not any(d.evidence and "RAS" in d.evidence[0].source for d in judge(case).diagnoses)
+
+
+def test_the_answers_are_apart_though_they_were_asked_for_during_the_watch():
+    begin = time.monotonic()
+    with Server() as server, Questions((found(server),), apart=2.0) as questions:
+        time.sleep(2.5)  # the watch
+        answers, _ = questions.end(decided=False)
+    assert answers[-1].seconds - answers[0].seconds >= 1.9
+    assert time.monotonic() - begin < 8
+
+
+def test_a_job_whose_ranks_issue_collectives_moves():
+    with Server() as server, Questions((found(server),), apart=9.0) as questions:
+        deadline = time.monotonic() + 20
+        while not questions.moving:
+            assert time.monotonic() < deadline
+            server._ranks = [r._replace(counts=tuple(c + 1 for c in r.counts)) for r in server._ranks]
+            time.sleep(0.2)
+        answers, _ = questions.end(decided=True)
+    case = collect.case_of((watched(server),), (), answers)
+    assert case.ended is Ended.RUNNING
+    assert "counts further collectives" in collect.movement_of((watched(server),), case)[0]
+
+
+def test_who_has_gone_from_this_host_is_known_to_have_gone():
+    """RAS cannot tell an end from a stop; /proc of the same host can."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    ranks = [RANKS[0], RANKS[1]._replace(pid=ended.pid, state="silent")]
+    with Server(ranks=ranks) as server:
+        answers, notes, _ = asked(server, apart=0.1)
+        case = collect.case_of((watched(server),), notes, answers)
+    assert [t.state for t in case.ras[-1].traces] == [""]
+    causes = {d.cause: d for d in judge(case).diagnoses if d.ranks == (1,)}
+    assert causes["rank-exited"].confidence > causes["rank-killed"].confidence
+    assert "rank-stopped" not in causes
+    assert any(f"process {ended.pid} is gone from this host" in e.text for e in causes["rank-exited"].evidence)
+    assert not any("ps -o" in n for n in judge(case).next)
+
+
+@pytest.mark.parametrize(("number", "cause"), [(signal.SIGSTOP, "rank-stopped"), (signal.SIGKILL, "rank-killed")])
+def test_who_is_silent_on_this_host_is_looked_at(number, cause):
+    environment = {**os.environ, "RANK": "1", "WORLD_SIZE": "2"}
+    silent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment)
+    try:
+        silent.send_signal(number)
+        deadline = time.monotonic() + 20
+        while process.state(silent.pid).state not in "TZ":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with Server(ranks=[RANKS[0], RANKS[1]._replace(pid=silent.pid, state="silent")]) as server:
+            answers, notes, _ = asked(server, apart=0.1)
+            case = collect.case_of((watched(server),), notes, answers)
+    finally:
+        silent.kill()
+        silent.communicate()
+    (lead,) = (d for d in judge(case).diagnoses if d.ranks == (1,))
+    assert (lead.cause, lead.confidence >= 0.9) == (cause, True)
+
+
+def test_a_stopped_rank_of_a_formed_communicator_is_in_training():
+    ranks = [RANKS[0], RANKS[1]._replace(state="silent")]
+    with Server(ranks=ranks) as server:
+        answers, notes, _ = asked(server, apart=0.1, decided=True)
+        one = watched(server)
+        still = replace(one.last, state=ProcessState(state="T"))
+        stopped = replace(one, found=replace(one.found, pid=RANKS[1].pid, environment={**one.found.environment, "RANK": "1"}), first=still, last=still)  # fmt: skip
+        case = collect.case_of((one, stopped), notes, answers)
+        unknown = collect.case_of((one, stopped), notes, ())
+    assert [r.last_phase.phase for r in case.ranks] == [Phase.STEADY, Phase.STEADY]
+    assert judge(case).diagnoses[0].symptom is Symptom.PERF_HANG
+    assert [r.last_phase.phase for r in unknown.ranks] == [Phase.RESOLVE, Phase.RESOLVE]
+
+
+def test_ranks_that_must_be_here_and_are_not_are_said():
+    with Server() as server:
+        one = watched(server)
+    alone = replace(one, found=replace(one.found, environment={"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}))  # fmt: skip
+    (said,) = collect.case_of((alone,)).not_read
+    assert said.startswith("rank 1: by LOCAL_WORLD_SIZE all 2 ranks are to be on this host, and 1 of 2 is found")

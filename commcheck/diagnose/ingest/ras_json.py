@@ -191,6 +191,7 @@ def _communicator(one: _Communicator) -> Communicator:
         splits=(*_of_status(name, one.ranks, left), *_of_counts(name, one.ranks)),
         said=(Said(text=f"{name}: no data from {ranks_text(m.rank for m in silent)}"),) if silent else (),
         members=tuple(r.member for r in (*one.ranks, *one.missing_ranks)),
+        issued=sum(n for r in one.ranks for n in r.collective_counts.values()),
     )
 
 

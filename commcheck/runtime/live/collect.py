@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import time
 
 from msgspec.structs import replace
 
 from commcheck.catalog.env.select import relevant
 from commcheck.diagnose.ingest import stacks
 from commcheck.diagnose.ingest.stacks import Standing
-from commcheck.diagnose.ras import APART, undecided
+from commcheck.diagnose.ras import formed, moving, undecided
 from commcheck.errors import CommcheckError
-from commcheck.model.base import sentence
+from commcheck.model.base import ranks_text, sentence
 from commcheck.model.case import Case, Ended, HostFacts, Origin, PhaseRecord, Probe, RankRecord, World
 from commcheck.model.phase import PHASES, Phase, PhaseStatus
 from commcheck.model.plan import Place
+from commcheck.model.ras import Answer, Process, Trace
 from commcheck.probe.agent import Request, Target
-from commcheck.runtime import ras
 from commcheck.runtime.agents import Asking
+from commcheck.runtime.live.find import RANK
 from commcheck.runtime.live.look import Watched
-from commcheck.system import procs
+from commcheck.system import process, procs
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = ()) -> Case:
-    """All evidence about the job. Nothing is judged here; what was not seen is said."""
+def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = (), answers: tuple[Answer, ...] = ()) -> Case:
+    """All evidence about the job. Nothing is judged here; what was not seen is said. `answers`: of NCCL's RAS."""
     notes = [n for n in not_read if n]
     unread = [w.found.pid for w in seen if w.found.environment is None]
     if unread:
@@ -38,16 +37,24 @@ def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = ()) -> Case:
     complete, missing = _missing(seen, size)
     if size and not complete and len(seen) < size:
         notes.append(f"{size - len(seen)} of {size} ranks run elsewhere: run this there too")
-    ended = _ended(seen)
+    if absent := _not_here(seen, missing):
+        notes.append(absent)
+    ended = _ended(seen, answers)
     hosts, names, why = _facts(seen)
     notes += why
     where = tuple(w.last.standing for w in seen)
     beyond = stacks.beyond(where)
+    past = formed(answers)
     local = _local_ports(seen)
     records = []
     for slot, w in enumerate(seen):
-        phases = stacks.phases(where[slot], beyond=beyond) or _phases_by_sockets(w, local)
-        records.append(_record(slot, w, where[slot], phases, names.get(w.network, ""), hosts, missing))
+        # What the program does now does not take back what it has come through.
+        by_sockets = _phases_by_sockets(w, local)
+        through = beyond or past.intersection((w.found.pid, procs.inner(w.found.pid))) or stacks.steady(by_sockets)
+        phases = stacks.phases(where[slot], beyond=bool(through)) or (stacks.through() if through else by_sockets)
+        host = names.get(w.network, "")
+        met = stacks.steady(by_sockets) or w.found.pid in past
+        records.append(_record(slot, w, where[slot], phases, host, hosts, missing, formed=met))
     world = _world(seen, size) if size else None
     case = Case(
         origin=Origin.LIVE,
@@ -61,7 +68,25 @@ def case_of(seen: tuple[Watched, ...], not_read: tuple[str, ...] = ()) -> Case:
     )
     if ended is Ended.STALLED:
         case = _probed(case, seen)
-    return _asked(case, seen)
+    if not answers:
+        return case
+    # Of a job that moves one answer is enough, unless it is the answers that show it.
+    kept = answers if ended is not Ended.RUNNING or moving(answers) else answers[-1:]
+    return replace(case, ras=tuple(_traced(a, seen, hosts) for a in kept))
+
+
+def movement_of(seen: tuple[Watched, ...], case: Case) -> tuple[str, ...]:
+    """By what it was seen that the job gets on, for the report's reader."""
+    if case.ended is not Ended.RUNNING:
+        return ()
+    by_sign: dict[str, list[int]] = {}
+    for w, r in zip(seen, case.ranks, strict=True):
+        sign = w.movement or ("it has written" if w.wrote else "")
+        if sign:
+            by_sign.setdefault(sign, []).append(r.name)
+    if moving(case.ras):
+        by_sign = {"NCCL's RAS counts further collectives": [r.name for r in case.ranks]}
+    return tuple(sentence(ranks, f"gets on: {sign}") for sign, ranks in by_sign.items())
 
 
 def notes_of(case: Case) -> tuple[str, ...]:
@@ -103,15 +128,34 @@ def _missing(seen: tuple[Watched, ...], size: int) -> tuple[bool, tuple[int, ...
     return here, absent if here else ()
 
 
-def _ended(seen: tuple[Watched, ...]) -> Ended:
+def _not_here(seen: tuple[Watched, ...], missing: tuple[int, ...]) -> str:
+    """Where ranks are missing that must be on this host: that they are."""
+    if not missing:
+        return ""
+    size = _size(seen)
+    why = "LOCAL_WORLD_SIZE" if any("LOCAL_WORLD_SIZE" in _env(w) for w in seen) else "MASTER_ADDR, a loopback address,"
+    return (
+        f"{ranks_text(missing)}: by {why} all {size} ranks are to be on this host, and {size - len(missing)} of {size} is found "
+        "below the processes that were named: the others were not started, have ended, or are found by --job; the launcher's "
+        "output, and their own last lines, tell"
+    )
+
+
+def _ended(seen: tuple[Watched, ...], answers: tuple[Answer, ...]) -> Ended:
     if any(w.gone for w in seen):
         return Ended.FAILED
     if any(w.stopped for w in seen):
         return Ended.STALLED
     moves = [w.moves for w in seen]
-    if any(moves):
+    if any(moves) or moving(answers) or _writes(seen, answers):
         return Ended.RUNNING
     return Ended.NOT_RUN if None in moves or any(w.on_disk for w in seen) else Ended.STALLED
+
+
+def _writes(seen: tuple[Watched, ...], answers: tuple[Answer, ...]) -> bool:
+    """Whether ranks that may wait for a GPU write, and nothing says that they stand: a thread may write in one that does."""
+    writing = [w for w in seen if w.wrote and w.gpu and w.moves is None]
+    return any(w.last.standing is None or not w.last.standing.waits for w in writing) and not undecided(answers)
 
 
 def _world(seen: tuple[Watched, ...], size: int) -> World:
@@ -135,9 +179,13 @@ def _record(
     host: str,
     hosts: tuple[HostFacts, ...],
     missing: tuple[int, ...],
+    *,
+    formed: bool,
 ) -> RankRecord:
     env = _env(w)
-    waits = bool(phases) and phases[-1].phase is Phase.STORE
+    at_store = bool(phases) and phases[-1].phase is Phase.STORE
+    # With NCCL a group comes to be by its first call, and stands in it until all have come.
+    waits = at_store or (w.gpu and not formed and where is not None and where.waits)
     interfaces = {
         a.address.partition("%")[0]: i.name for h in hosts if h.host == host for i in h.interfaces for a in i.addresses
     }
@@ -210,7 +258,7 @@ def _port(env: dict[str, str]) -> int | None:
 def _facts(seen: tuple[Watched, ...]) -> tuple[tuple[HostFacts, ...], dict[int | None, str], list[str]]:
     """The facts of each network namespace that ranks are in, its name by inode, and what could not be had."""
     name = socket.gethostname()
-    own = state_network()
+    own = procs.own_network()
     places: dict[int | None, Place] = {}
     for w in seen:
         if w.network not in places:
@@ -238,11 +286,6 @@ def _facts(seen: tuple[Watched, ...]) -> tuple[tuple[HostFacts, ...], dict[int |
     return tuple(found), names, notes
 
 
-def state_network() -> int | None:
-    """The network namespace that this process is in."""
-    return procs.network(os.getpid())
-
-
 def _probed(case: Case, seen: tuple[Watched, ...]) -> Case:
     """Try from outside what ranks try that wait at a store of which no listener is seen here: whether its port answers.
 
@@ -256,7 +299,9 @@ def _probed(case: Case, seen: tuple[Watched, ...]) -> Case:
         linked = any(s.state == "ESTAB" and s.remote_port == port for s in record.sockets)
         if waits and port and address and not linked and port not in listening:
             place = (
-                Place(host=record.host) if w.network == state_network() else Place(host=record.host, pid=w.found.pid)
+                Place(host=record.host)
+                if w.network == procs.own_network()
+                else Place(host=record.host, pid=w.found.pid)
             )
             targets.setdefault(place, []).append(
                 Target(rank=record.slot, address=address, port=port, kind="master", peer_rank=0)
@@ -276,25 +321,28 @@ def _probed(case: Case, seen: tuple[Watched, ...]) -> Case:
     return replace(case, ranks=ranks, not_read=tuple(notes))
 
 
-def _asked(case: Case, seen: tuple[Watched, ...]) -> Case:
-    """What NCCL's RAS says of the job, where the ranks listen for it. Ranks that have issued different numbers of
-    collectives may be on their way: unless something moves, it is asked again."""
-    own = state_network()
-    ranks = [
-        ras.Rank(
-            place=Place(host=r.host) if w.network == own else Place(host=r.host, pid=w.found.pid),
-            pid=w.found.pid,
-            environment=_env(w),
-            sockets=w.last.sockets,
-        )
-        for r, w in zip(case.ranks, seen, strict=True)
-    ]
-    answers, notes = ras.answers(ranks)
-    if undecided(answers) and case.ended is not Ended.RUNNING:
-        time.sleep(APART)
-        again, more = ras.answers(ranks)
-        answers, notes = (*answers, *again), (*notes, *more)
-    return replace(case, ras=answers, not_read=(*case.not_read, *notes)) if answers or notes else case
+def _traced(answer: Answer, seen: tuple[Watched, ...], hosts: tuple[HostFacts, ...]) -> Answer:
+    """An answer with what /proc says of the processes that it has lost, as far as they ran on this host."""
+    if any(procs.inner(w.found.pid) != w.found.pid for w in seen):
+        return answer  # RAS tells their numbers in a container, which are not ours
+    pids = {w.found.pid for w in seen}
+    here = {p.host for p in answer.members if p.pid in pids}
+    here |= {a.address.partition("/")[0] for h in hosts for i in h.interfaces for a in i.addresses}
+    lost = (p for p in (*answer.dead, *answer.silent) if p.pid > 0 and p.host in here)
+    return replace(answer, traces=tuple(map(_trace, lost)))
+
+
+def _trace(one: Process) -> Trace:
+    state = process.state(one.pid)
+    if state is None:
+        return Trace(process=one, state="")
+    if state.state == "Z":
+        end = procs.end_of_zombie(one.pid)
+        how = "" if end is None else f"exit code {end.code}" if end.signal is None else f"signal {end.signal}"
+        return Trace(process=one, state="Z", ending=how)
+    environment = procs.environment(one.pid)
+    other = environment is not None and RANK not in environment  # its number was given to another process
+    return Trace(process=one, state="" if other else state.state)
 
 
 def _tried(rank: RankRecord, probes: tuple[Probe, ...]) -> RankRecord:

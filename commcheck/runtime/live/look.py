@@ -10,6 +10,7 @@ from commcheck.model.base import Value
 from commcheck.model.case import Exit, Limit, ProcessState, Socket
 from commcheck.runtime.live import pyspy
 from commcheck.runtime.live.find import Found
+from commcheck.runtime.working import DEVICE, works
 from commcheck.system import process, procs, sockets
 
 STEP = 0.5
@@ -17,8 +18,6 @@ STEP = 0.5
 WATCH = 5.0
 """Seconds that nothing may move before it is called a standstill. A healthy job may sleep or wait for a disk for a while;
 who does so for longer is named as what it is, with where it sleeps."""
-IDLE = 0.05
-"""Part of a core that a process uses while it only waits (polling threads, heartbeats)."""
 
 
 class Look(Value, frozen=True):
@@ -28,6 +27,7 @@ class Look(Value, frozen=True):
     state: ProcessState | None
     sockets: tuple[Socket, ...] = ()
     stack: tuple[str, ...] = ()
+    written: int | None = None
 
     @property
     def standing(self) -> Standing | None:
@@ -63,26 +63,47 @@ class Watched(Value, frozen=True):
         return self.last.state is not None and self.last.state.state == "D"
 
     @property
-    def used(self) -> float:
-        """The part of a core that it used between the looks."""
-        if self.first.state is None or self.last.state is None or self.last.at <= self.first.at:
-            return 0.0
-        return (self.last.state.cpu - self.first.state.cpu) / (self.last.at - self.first.at)
+    def _worked(self) -> bool:
+        """It did something between the looks, as the kernel counts it."""
+        then, now = self.first.state, self.last.state
+        if then is None or now is None:
+            return False
+        return works(now.cpu - then.cpu, now.faults - then.faults, self.last.at - self.first.at, spins=self.gpu)
+
+    @property
+    def wrote(self) -> bool:
+        """It has written between the looks: a weak sign, since a thread may do so while the program stands."""
+        then, now = self.first.written, self.last.written
+        return then is not None and now is not None and now > then
+
+    @property
+    def movement(self) -> str:
+        """By what it is seen that it gets on with its work; empty where nothing shows it."""
+        if self.gone or self.stopped:
+            return ""
+        if self.first.stack and self.last.stack and self.first.stack != self.last.stack:
+            return "its program is at another place than before"
+        if not self._waits:
+            if self._worked:
+                return "it works"
+            if self.wrote and not self.gpu:
+                return "it has written"
+        return "its connections carry something" if self._exchanges and not self.gpu else ""
 
     @property
     def moves(self) -> bool | None:
-        """Whether it gets on with its work; None where that cannot be told: a rank that waits for a GPU may spin."""
+        """Whether it gets on with its work; None where that cannot be told: a rank that waits for a GPU may spin, and what
+        one writes that stands in a collective may come of another thread."""
         if self.gone or self.stopped:
             return False
-        if self.first.stack and self.last.stack:
-            if self.first.stack != self.last.stack:
-                return True
-            there = self.last.standing
-            waits = there is not None and there.waits
-            if self.gpu:
-                return False if waits else None
-            return (self.used > IDLE and not waits) or self._exchanges
-        return None if self.gpu else self.used > IDLE or self._exchanges
+        if self.movement:
+            return True
+        return None if self.wrote or (self.gpu and not self._waits) else False
+
+    @property
+    def _waits(self) -> bool:
+        """It was in the same call of torch.distributed all the time."""
+        return bool(self.first.stack) and self.last.standing is not None and self.last.standing.waits
 
     @property
     def _exchanges(self) -> bool:
@@ -96,9 +117,14 @@ class Watched(Value, frozen=True):
 
 
 def watch(
-    found: tuple[Found, ...], *, seconds: float = WATCH, progress: Callable[[str], None] = lambda _: None
+    found: tuple[Found, ...],
+    *,
+    seconds: float = WATCH,
+    progress: Callable[[str], None] = lambda _: None,
+    moving: Callable[[], bool] = lambda: False,
 ) -> tuple[tuple[Watched, ...], str]:
-    """Look until every process has moved, or for `seconds`; and why stacks are missing (empty: none is).
+    """Look until a process has moved, or for `seconds`; and why stacks are missing (empty: none is). `moving`: what others
+    know of that.
 
     Nothing is sent to the processes, and none is stopped."""
     pids = tuple(f.pid for f in found)
@@ -113,9 +139,9 @@ def watch(
         seen = _watched(found, first, _look(pids, again))
         over = time.monotonic() - begin >= seconds
         # A rank that waits in a collective moves when the others come; what is asked is whether anybody works.
-        if over or any(w.gone or w.stopped for w in seen) or any(w.moves for w in seen):
+        if over or any(w.gone or w.stopped for w in seen) or any(w.moves for w in seen) or moving():
             break
-        progress("nothing moves so far")
+        progress(f"no movement seen in {time.monotonic() - begin:.1f} of {seconds:g} s")
     return seen, why
 
 
@@ -131,6 +157,7 @@ def _look(pids: tuple[int, ...], stacks: dict[int, tuple[str, ...]]) -> dict[int
             state=process.state(pid),
             sockets=() if namespace is None else sockets.of_process(pid, tables[namespace]),
             stack=stacks.get(pid, ()),
+            written=procs.written(pid),
         )
     return looks
 
@@ -143,7 +170,7 @@ def _watched(found: tuple[Found, ...], first: dict[int, Look], last: dict[int, L
             last=last[one.pid],
             limits=procs.limits(one.pid),
             network=procs.network(one.pid),
-            gpu=procs.has_device(one.pid, "/dev/nvidia"),
+            gpu=procs.has_device(one.pid, DEVICE),
             end=procs.end_of_zombie(one.pid),
         )
         for one in found
