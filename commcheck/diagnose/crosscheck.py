@@ -17,7 +17,7 @@ from commcheck.model.taxonomy import Symptom
 # A line that a comparison reads contains one of these; the pre-pass keeps such lines.
 WORDS = ("global_rank: ", "distributed processes registered", "rank 0 of 1", "num_workers = 1", "world_size=1", "world_size: 1",
          "world_size = 1", "world size: 1", "world size 1", "size: 1, rank", "rank: 0, size: 1", "rank = 0, size = 1", "rank 0, size 1", "rank 0 / size 1", "distributed init (rank", "worknccl(seqnum=", "collectivefingerprint(",
-         "nccl version ", "net/plugin", "plugin path", " busid ", "cuda_visible_devices: [", "thread is unstuck!", *ras_text.WORDS)  # fmt: skip
+         "nccl version ", "net/plugin", "plugin path", " busid ", "cuda_visible_devices: [", "thread is unstuck!", "forcefully exiting via", *ras_text.WORDS)  # fmt: skip
 
 
 _NUMBERS = Lazy(r"\d+")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from commcheck.diagnose import nccl_sides, scan
+from commcheck.diagnose.ingest.marks import ELASTIC
 from commcheck.diagnose.lazy import Lazy
 from commcheck.diagnose.scan import Hit
 from commcheck.model.case import LogLine
@@ -20,12 +21,15 @@ _WARNED, _UNSTUCK = "may be stuck", "Thread is unstuck!"
 _NO_CARD = frozenset(("net/ib : no device found", "using network socket"))  # said wherever there are no cards
 _A_CARD = Lazy(
     r"\b(?:mlx\d|bnxt_re|irdma|rocep|hfi1|efa|qedr|erdma|mana_ib|ionic|roce|ib[ps]?)_?\d"
-    r"|(?i:infiniband)|NCCL_IB_HCA|\bNCCL_NET(?:_PLUGIN)? set|NCCL_SOCKET_IFNAME set (?:by environment )?to [=^]?ib"
+    r"|(?i:infiniband)|NCCL_IB_HCA|\brdmap\d|\bNCCL_NET(?:_PLUGIN)? set (?:by environment )?to (?!Socket|none)|NCCL_SOCKET_IFNAME set (?:by environment )?to [=^]?ib"
 )
 _NODES = Lazy(r"\bnNodes (?P<nodes>\d{1,7})\b")
 
 _KILLED = "rank-killed"
 _ENDS_ALL = (" got signal: ", "death signal, shutting down workers", "closing signal sig", " cancelled at ")
+_BY_KILL = (_KILLED, "rank-oom-killed")
+_FORCED = "forcefully exiting via"  # torch/distributed/elastic/multiprocessing/api.py
+_UNHEEDING = Lazy(r"Unable to shutdown process (?P<pid>\d{1,9}) via \S+, forcefully exiting via \S*(?:SIGKILL|9)\b")
 _AFTERWARDS = 0.3
 _TIMED_OUT = "watchdog caught collective operation timeout"
 _OF_THE_END = Lazy(
@@ -42,7 +46,7 @@ def without(hits: Sequence[Hit], lines: Sequence[LogLine]) -> tuple[Hit, ...]:
         hits = [h for h in hits if _WARNED not in h.line.text or h.line.number > last.get(h.line.source, 0)]
     if any(h.signature.literal in _NO_CARD for h in hits) and _on_one_host(lines):
         hits = [h for h in hits if h.signature.literal not in _NO_CARD]
-    return _in_order(hits)
+    return tuple(_forced(_in_order(hits), lines))
 
 
 def _on_one_host(lines: Sequence[LogLine]) -> bool:
@@ -58,18 +62,33 @@ def _on_one_host(lines: Sequence[LogLine]) -> bool:
     return {int(m["nodes"]) for line in lines if (m := _NODES.re.search(line.text, 0, 2000))} == {1}
 
 
-def _in_order(hits: Sequence[Hit]) -> tuple[Hit, ...]:
+def _in_order(hits: Sequence[Hit]) -> Sequence[Hit]:
     """That somebody ended the launcher, or the job, is no cause where a rank had failed before."""
     ends = [h for h in hits if h.cause == _KILLED and _ends_all(h)]
     if not ends:
-        return tuple(hits)
+        return hits
     failures = [h.line for h in hits if _is_failure(h)]
     late = {id(h) for h in ends if any(_before(line, h.line) for line in failures)}
     if len(late) < len(ends):  # the first of them was not: then the failures came of it, or have no time
-        return tuple(hits)
-    return tuple(
-        h._replace(signature=replace(h.signature, weight=_AFTERWARDS), late=True) if id(h) in late else h for h in hits
-    )
+        return hits
+    return [_afterwards(h) if id(h) in late else h for h in hits]
+
+
+def _forced(hits: Sequence[Hit], lines: Sequence[LogLine]) -> Sequence[Hit]:
+    """Nor that torchrun's agent kills a rank that does not heed its SIGTERM."""
+    pids = {m["pid"] for line in lines if _FORCED in line.text and (m := _UNHEEDING.re.search(line.text, 0, 1000))}
+    if not pids:
+        return hits
+    return [
+        _afterwards(h)
+        if h.cause in _BY_KILL and (m := ELASTIC.re.search(h.line.text, 0, 1000)) and m["pid"] in pids
+        else h
+        for h in hits
+    ]
+
+
+def _afterwards(hit: Hit) -> Hit:
+    return hit._replace(signature=replace(hit.signature, weight=min(_AFTERWARDS, hit.signature.weight)), late=True)
 
 
 def _ends_all(hit: Hit) -> bool:

@@ -109,3 +109,19 @@ def test_a_launcher_that_is_ended_while_nothing_is_wrong_is_told(before, ended):
 
 def test_what_a_rank_says_only_then_takes_nothing_back():
     assert roots(*BY_TERM, TIMED_OUT)[0] == "rank-killed"
+
+
+def test_a_rank_that_torchrun_kills_when_it_does_not_end_is_no_cause():
+    agent = "torch/distributed/elastic/multiprocessing/api.py"
+    forced = f"W1122 11:44:33.000000 4 {agent}:1033] Unable to shutdown process 8 via Signals.SIGTERM, forcefully exiting via Signals.SIGKILL"
+    summary = "  rank      : {0} (local_rank: {0})\n  exitcode  : {1} (pid: {2})"
+    first = (
+        f"E1122 11:44:34.000000 4 {agent}:988] failed (exitcode: -6) local_rank: 0 (pid: 7) of binary: /usr/bin/python3"
+    )
+    last = (
+        summary.format(1, "-9", 8),
+        "  traceback : Signal 9 (SIGKILL) received by PID 8",
+        summary.format(0, "-6", 7),
+    )
+    assert not {"rank-killed", "rank-oom-killed"} & set(roots(TIMED_OUT, forced, first, *last))
+    assert "rank-killed" in roots(TIMED_OUT, first, *last)

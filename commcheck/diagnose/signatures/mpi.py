@@ -1,6 +1,6 @@
 """MPI libraries and launchers that start one process after another: Open MPI, MPICH, DeepSpeed, accelerate."""
 
-from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.diagnose.signatures.table import Wording, by_kill, table
 from commcheck.model.taxonomy import Symptom
 
 _TCP = "openmpi: opal/mca/btl/tcp"
@@ -64,17 +64,13 @@ SIGNATURES = table(
         "normal termination",
         symptoms=(Symptom.TRAIN_OTHER_FAILURE,),
     ),
-    Wording(
+    *by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
         r"KILLED BY SIGNAL: 9 \(Killed\)|APPLICATION TERMINATED WITH THE EXIT STRING: Killed \(signal 9\)",
         "killed by signal: 9 | exit string: killed",
         "MPICH and Intel MPI: hydra",
         "APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)",
         "APPLICATION TERMINATED WITH THE EXIT STRING: Hangup (signal 1)",
-        symptoms=(
-            Symptom.TRAIN_OUT_OF_MEMORY,
-            Symptom.TRAIN_OTHER_FAILURE,
-        ),
     ),
     Wording(
         {"launcher-failure": 0.9},
@@ -117,17 +113,13 @@ SIGNATURES = table(
         'HYDU_sock_connect: unable to connect from "trainer-b" to "trainer-a" (No route to host)',
         'unable to connect from "trainer-b" to "trainer-a" (Connection refused)',
     ),
-    Wording(
+    *by_kill(
         {"rank-oom-killed": 0.55, "rank-killed": 0.56},
         r"return code = -9\b|died with <Signals\.SIGKILL: 9>",
         "return code = | died with <signals",
         "deepspeed: deepspeed/launcher/launch.py; Python: subprocess",
         "[launch.py:315:sigkill_handler] ['/usr/bin/python3', 'train.py'] exits with return code = -9",
         "exits with return code = 1",
-        symptoms=(
-            Symptom.TRAIN_OUT_OF_MEMORY,
-            Symptom.TRAIN_OTHER_FAILURE,
-        ),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},

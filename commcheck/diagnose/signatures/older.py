@@ -1,6 +1,6 @@
 """Shorter and older wordings: PyTorch before its c10d sockets spoke in sentences, spawn, Slurm, CUDA's numbered errors."""
 
-from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.diagnose.signatures.table import Wording, by_kill, table
 from commcheck.model.taxonomy import Symptom
 
 SIGNATURES = table(
@@ -141,17 +141,13 @@ SIGNATURES = table(
         "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling cublasCreate(handle)",
         "CUBLAS_STATUS_SUCCESS",
     ),
-    Wording(
+    *by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
         r"[Pp]rocess (?P<rank>\d+) terminated with signal SIGKILL",
         "terminated with signal sigkill",
         "pytorch: torch/multiprocessing/spawn.py",
         "Exception: process 1 terminated with signal SIGKILL",
         "process 1 terminated with signal SIGTERM",
-        symptoms=(
-            Symptom.TRAIN_OUT_OF_MEMORY,
-            Symptom.TRAIN_OTHER_FAILURE,
-        ),
     ),
     Wording(
         {"rank-crashed": 0.8, "version-mismatch": 0.3},
@@ -182,17 +178,13 @@ SIGNATURES = table(
         "slurmstepd: error: Exceeded job memory limit at some point.",
         "the memory limit is 8 GiB",
     ),
-    Wording(
+    *by_kill(
         {"rank-killed": 0.58, "rank-oom-killed": 0.56},
         r"srun: error: \S+: tasks? [\d,-]+: Killed",
         "srun: error:",
         "slurm: srun",
         "srun: error: trainer-b: task 3: Killed",
         "srun: error: trainer-b: task 3: Exited with exit code 2",
-        symptoms=(
-            Symptom.TRAIN_OUT_OF_MEMORY,
-            Symptom.TRAIN_OTHER_FAILURE,
-        ),
     ),
     Wording(
         {"rank-oom-killed": 0.93},

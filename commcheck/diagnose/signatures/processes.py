@@ -1,30 +1,11 @@
 """How processes end, as launchers, schedulers and kernels say it."""
 
-from commcheck.diagnose.signatures.table import Wording, table
+from commcheck.diagnose.signatures.table import Wording, by_kill, table
 from commcheck.model.taxonomy import Symptom
 
 _ELASTIC = "pytorch: torch/distributed/elastic/multiprocessing"
 _OTHER = (Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)  # it ended: the summary does not say of what
 _MEMORY = (Symptom.TRAIN_OUT_OF_MEMORY, Symptom.TRAIN_OTHER_FAILURE)
-
-
-def _by_kill(
-    weights: dict[str, float], pattern: str, literal: str, source: str, positive: str, negative: str
-) -> tuple[Wording, ...]:
-    """An end by SIGKILL, without a word of memory: only where that was the reason it is a failure for lack of memory."""
-    return tuple(
-        Wording(
-            {cause: weight},
-            pattern,
-            literal,
-            source,
-            positive,
-            negative,
-            symptoms=_MEMORY if cause == "rank-oom-killed" else _OTHER,
-        )
-        for cause, weight in weights.items()
-    )
-
 
 SIGNATURES = table(
     Wording(
@@ -43,7 +24,7 @@ SIGNATURES = table(
         "slurmstepd: error: Detected 1 oom_kill event in StepId=99.batch. Some of the step tasks have been OOM Killed.",
         "OOM score adjusted",
     ),
-    *_by_kill(
+    *by_kill(
         {"rank-oom-killed": 0.55, "rank-killed": 0.56},
         r"exitcode(?:\s{0,4}:)? -9\b",
         "exitcode",
@@ -287,7 +268,7 @@ SIGNATURES = table(
         "Task was killed due to the node running low on memory.",
         "memory monitor started",
     ),
-    *_by_kill(
+    *by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.55},
         r"(?i)signal 9 \(SIGKILL\) received by PID|exited on signal 9\b|signal: 9\b.*killed|died with <Signals\.SIGKILL",
         "signal 9 | signal: 9 | signals.sigkill",
@@ -316,7 +297,7 @@ SIGNATURES = table(
             Symptom.TRAIN_OTHER_FAILURE,
         ),
     ),
-    *_by_kill(
+    *by_kill(
         {"rank-killed": 0.6, "rank-oom-killed": 0.5},
         r"[Ee]xit [Cc]ode:? 137\b",
         "exit code",

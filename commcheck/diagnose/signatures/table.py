@@ -39,6 +39,28 @@ def table(*wordings: Wording) -> dict[str, tuple[Signature, ...]]:
     return found
 
 
+_FOR_MEMORY = (Symptom.TRAIN_OUT_OF_MEMORY, Symptom.TRAIN_OTHER_FAILURE)
+_BY_ANYBODY = (Symptom.TRAIN_OTHER_FAILURE, Symptom.SETUP_FAILURE)
+
+
+def by_kill(
+    weights: dict[str, float], pattern: str, literal: str, source: str, positive: str, negative: str
+) -> tuple[Wording, ...]:
+    """An end by SIGKILL, without a word of memory: only where that was the reason it is a failure for lack of memory."""
+    return tuple(
+        Wording(
+            {cause: weight},
+            pattern,
+            literal,
+            source,
+            positive,
+            negative,
+            symptoms=_FOR_MEMORY if cause == "rank-oom-killed" else _BY_ANYBODY,
+        )
+        for cause, weight in weights.items()
+    )
+
+
 _VARIES = r"[^\n]{0,160}?"
 
 
