@@ -26,11 +26,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SOURCES = (
-    *("*.cc", "os/linux.cc", "graph/*.cc", "misc/*.cc", "transport/**/*.cc", "register/*.cc", "plugin/**/*.cc"),
-    *("nccl_device/*.cc", "scheduler/*.cc", "gin/*.cc", "rma/*.cc", "ras/*.cc", "param/*.cc"),
+    *("*.cc", "os/linux*.cc", "os/posix*.cc", "graph/*.cc", "misc/*.cc", "transport/**/*.cc", "register/*.cc", "plugin/**/*.cc"),
+    *("nccl_device/*.cc", "scheduler/*.cc", "gin/*.cc", "rma/*.cc", "ras/*.cc", "param/*.cc", "devcomm/**/*.cc"),
 )
-LEFT_OUT = ("enhcompat.cc", "client.cc")
-"""What stands in for functions of older static CUDA runtimes, and ncclras."""
+LEFT_OUT = ("enhcompat.cc", "client.cc", "net_ib_stub.cc", "net_socket_stub.cc")
+"""What stands in for functions of older static CUDA runtimes, or for transports on other systems, and ncclras."""
 VERBS = "transport/net_ib/gdaki/doca-gpunetio"
 
 

@@ -681,6 +681,11 @@ static CUresult device_get(CUdevice* device, int number) {
 static CUresult device_attribute(int* value, CUdevice_attribute attribute, CUdevice device) {
   return (CUresult)cudaDeviceGetAttribute(value, (cudaDeviceAttr)attribute, device);
 }
+static CUresult device_uuid(CUuuid* uuid, CUdevice device) {
+  if (!there(device)) return CUDA_ERROR_INVALID_DEVICE;
+  memset(uuid->bytes, bus(device), sizeof uuid->bytes);
+  return CUDA_SUCCESS;
+}
 static CUresult error_string(CUresult error, const char** text) {
   *text = words((Error)error).second;
   return CUDA_SUCCESS;
@@ -761,6 +766,7 @@ EXPORT Error cudaGetDriverEntryPointByVersion(const char* name, void** function,
   static const std::map<std::string, void*> known = {
       {"cuDeviceGet", (void*)device_get},
       {"cuDeviceGetAttribute", (void*)device_attribute},
+      {"cuDeviceGetUuid", (void*)device_uuid},
       {"cuGetErrorString", (void*)error_string},
       {"cuGetErrorName", (void*)error_name},
       {"cuMemGetAddressRange", (void*)address_range},

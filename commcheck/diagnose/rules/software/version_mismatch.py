@@ -75,6 +75,9 @@ def _release(version: str) -> str:
     return version.partition("+")[0]
 
 
+_NOT_ASKED_FOR = r"^(?!.*\bncclOsDlsym\().*?"
+"""NCCL 2.30 and later look for what a driver may not have, and say so in passing (src/os/linux.cc)."""
+
 RULE = Rule(
     cause="version-mismatch",
     code="CC912",
@@ -109,7 +112,7 @@ RULE = Rule(
             weight=0.95,
         ),
         Signature(
-            pattern=r"undefined symbol:? ?(?:nccl\w+|_ZN?\w*(?:c10|torch|at)\w*|\w*(?:mpi|MPI|cu(?:da|blas|sparse|dnn)|ucp|ucs)\w*)",
+            pattern=rf"{_NOT_ASKED_FOR}undefined symbol:? ?(?:nccl\w+|_ZN?\w*(?:c10|torch|at)\w*|\w*(?:mpi|MPI|cu(?:da|blas|sparse|dnn)|ucp|ucs)\w*)",
             literal="undefined symbol",
             source="glibc: dl_lookup",
             positive="ImportError: /opt/x/libtorch_cuda.so: undefined symbol: ncclCommWindowRegister",
@@ -118,11 +121,11 @@ RULE = Rule(
             symptoms=(Symptom.BUILD_IMPORT_ERROR,),
         ),
         Signature(
-            pattern=r"undefined symbol:? ?\S+",
+            pattern=rf"{_NOT_ASKED_FOR}undefined symbol:? ?\S+",
             literal="undefined symbol",
             source="glibc: dl_lookup",
             positive="ImportError: /opt/x/ext.so: undefined symbol: some_function",
-            negative="symbol defined",
+            negative="NCCL INFO ncclOsDlsym(nvmlInit) failed: /usr/lib/libnvidia-ml.so.1: undefined symbol: nvmlInit",
             weight=0.55,
             symptoms=(Symptom.BUILD_IMPORT_ERROR,),
         ),
