@@ -46,3 +46,9 @@ EXPORT int nvmlDeviceGetP2PStatus(void*, void*, int, int* status) {
   *status = P2P_NOT_SUPPORTED;
   return 0;
 }
+// Since 2.30: what the bus of a device is like, which NCCL otherwise takes from /sys.
+EXPORT int nvmlDeviceGetCurrPcieLinkGeneration(...) { return NOT_SUPPORTED; }
+EXPORT int nvmlDeviceGetCurrPcieLinkWidth(...) { return NOT_SUPPORTED; }
+EXPORT int nvmlDeviceGetPciInfoExt(...) { return NOT_SUPPORTED; }
+EXPORT int nvmlDeviceGetPciInfo_v3(...) { return NOT_SUPPORTED; }
+EXPORT int nvmlDeviceGetPcieLinkMaxSpeed(...) { return NOT_SUPPORTED; }
