@@ -77,13 +77,14 @@ def own_network() -> int | None:
 
 
 def written(pid: int) -> int | None:
-    """The bytes that a process has written to files, pipes and terminals so far (what it sends over sockets is mostly not
-    among them); None when it is gone or not ours to read."""
+    """A number that changes when a process writes to a file, pipe or terminal, and not by the 8 bytes with which its threads
+    wake each other through an eventfd (what it sends over sockets is mostly not counted); None when it is gone or not ours
+    to read."""
+    counts = {}
     for line in (_read(f"/proc/{pid}/io") or b"").splitlines():
         name, _, count = line.partition(b": ")
-        if name == b"wchar" and count.isdigit():
-            return int(count)
-    return None
+        counts[name] = int(count) if count.isdigit() else 0
+    return counts[b"wchar"] - 8 * counts[b"syscw"] if {b"wchar", b"syscw"} <= counts.keys() else None
 
 
 def limits(pid: int) -> tuple[Limit, ...]:

@@ -12,8 +12,10 @@ from msgspec.structs import replace
 
 from commcheck.cli import run
 from commcheck.diagnose.ingest.stacks import standing
-from commcheck.model.case import ProcessState
+from commcheck.model.case import Ended, ProcessState, Socket
+from commcheck.model.phase import Phase
 from commcheck.runtime import working
+from commcheck.runtime.live.collect import case_of
 from commcheck.runtime.live.find import Found
 from commcheck.runtime.live.look import Look, Watched, watch
 from commcheck.runtime.working import IDLE, IDLE_CPU, IDLE_FAULT_RATE, works
@@ -23,7 +25,8 @@ LOADS = (
     "import mmap, sys; keep = open(sys.argv[1]); print(flush=True)\n"
     "while True:\n    m = mmap.mmap(-1, 4 << 20)\n    for i in range(0, 4 << 20, 4096): m[i] = 1\n    m.close()"
 )
-WRITES = "import sys, time; keep = open(sys.argv[1]); print(flush=True)\nwhile True: print(file=sys.stderr, flush=True); time.sleep(0.05)"  # fmt: skip
+WAKES = "import os, sys, time; keep = open(sys.argv[1]); e = os.eventfd(0); print(flush=True)\nwhile True: os.eventfd_write(e, 1); time.sleep(0.05)"  # fmt: skip
+WRITES = "import sys, time; keep = open(sys.argv[1]); print(flush=True)\nwhile True: print('step 1 of 100', file=sys.stderr, flush=True); time.sleep(0.05)"  # fmt: skip
 
 
 @pytest.fixture
@@ -63,8 +66,8 @@ def test_run_sees_that_who_asks_again_and_again_waits(started, program, expected
 
 @pytest.mark.parametrize(
     ("program", "moves", "wrote"),
-    [(SPINS, None, False), (LOADS, True, False), (WRITES, None, True)],
-    ids=["waits", "loads", "writes"],
+    [(SPINS, None, False), (LOADS, True, False), (WRITES, None, True), (WAKES, None, False)],
+    ids=["waits", "loads", "writes", "wakes a thread"],
 )
 def test_a_look_sees_the_same(started, program, moves, wrote):
     one = started(program)
@@ -98,16 +101,18 @@ IN_CALL = ("all_reduce (torch/distributed/distributed_c10d.py:3252)", "<module> 
 
 @pytest.mark.parametrize(
     ("stack", "gpu", "expected"),
-    [((), False, True), ((), True, None), (IN_CALL, False, None), (IN_CALL, True, None), (IN_CALL[1:], False, True)],
+    [((), False, False), ((), True, None), (IN_CALL, False, False), (IN_CALL, True, False), (IN_CALL[1:], True, None)],
 )
-def test_what_is_written_may_come_of_another_thread(stack, gpu, expected):
+def test_what_is_written_counts_where_nothing_better_is_to_be_had(stack, gpu, expected):
     one = replace(
         WATCHED,
         gpu=gpu,
         first=replace(STILL, stack=stack),
         last=replace(WATCHED.last, stack=stack, written=8),
     )
+    assert one.wrote
     assert one.moves is expected
+    assert case_of((one,)).ended is (Ended.RUNNING if expected is None else Ended.STALLED)
 
 
 # --- where ranks are --------------------------------------------------------------------------------------------
@@ -134,3 +139,24 @@ P2P = (
 def test_a_call_of_two_ranks_is_what_is_waited_in_and_its_caller_is_the_program(frames, op, at):
     where = standing(frames)
     assert (where.op, where.at, where.waits) == (op, at, True)
+
+
+def row(local, remote):
+    return Socket(family="ipv4", protocol="tcp", local_address="10.0.0.1", local_port=local, remote_address="10.0.0.2", remote_port=remote, state="ESTAB")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "phase"),
+    [
+        ((), Phase.RESOLVE),
+        ((row(40000, 443),), Phase.RESOLVE),  # it fetches something, and has not come to the store
+        ((row(40001, 29500), row(40002, 41000)), Phase.STEADY),
+    ],
+    ids=["nothing", "a download", "the store and others"],
+)
+def test_a_rank_in_its_own_program_has_come_as_far_as_its_connections(rows, phase):
+    environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "10.0.0.2", "MASTER_PORT": "29500"}
+    stopped = Look(at=5.0, state=ProcessState(state="T"), stack=IN_CALL[1:], sockets=rows)
+    one = replace(WATCHED, found=Found(pid=1, environment=environment), first=stopped, last=stopped, gpu=True)
+    (rank,) = case_of((one,)).ranks
+    assert rank.last_phase.phase is phase

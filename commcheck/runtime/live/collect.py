@@ -81,7 +81,7 @@ def movement_of(seen: tuple[Watched, ...], case: Case) -> tuple[str, ...]:
         return ()
     by_sign: dict[str, list[int]] = {}
     for w, r in zip(seen, case.ranks, strict=True):
-        sign = w.movement or ("it has written" if w.wrote else "")
+        sign = w.movement or ("it has written" if w.wrote and w.gpu else "")
         if sign:
             by_sign.setdefault(sign, []).append(r.name)
     if moving(case.ras):
@@ -100,9 +100,7 @@ def notes_of(case: Case) -> tuple[str, ...]:
         elif r.stack:
             text = stacks.standing(r.stack).text
         else:
-            text = (
-                f"is in state {r.process.state}{f', waits in {r.process.waiting_in}' if r.process.waiting_in else ''}"
-            )
+            text = f"is in state {r.process.state}{f' (waiting in {r.process.waiting_in})' if r.process.waiting_in else ''}"
         places.setdefault(text, []).append(r.name)
     return tuple(sentence(ranks, text) for text, ranks in list(places.items())[:8])
 
@@ -154,8 +152,7 @@ def _ended(seen: tuple[Watched, ...], answers: tuple[Answer, ...]) -> Ended:
 
 def _writes(seen: tuple[Watched, ...], answers: tuple[Answer, ...]) -> bool:
     """Whether ranks that may wait for a GPU write, and nothing says that they stand: a thread may write in one that does."""
-    writing = [w for w in seen if w.wrote and w.gpu and w.moves is None]
-    return any(w.last.standing is None or not w.last.standing.waits for w in writing) and not undecided(answers)
+    return any(w.wrote and w.gpu and w.moves is None for w in seen) and not undecided(answers)
 
 
 def _world(seen: tuple[Watched, ...], size: int) -> World:
@@ -214,9 +211,11 @@ def _phases_by_sockets(w: Watched, local: frozenset[tuple[str, int]]) -> tuple[P
     port = _port(_env(w))
     tcp = [s for s in w.last.sockets if s.protocol == "tcp"]
     linked = [s for s in tcp if s.state == "ESTAB"]
+    # NCCL's go to other hosts too; before the store was reached a connection is of something else.
+    met = w.gpu and (port is None or any(port in (s.local_port, s.remote_port) for s in linked))
     data = [
         s for s in linked
-        if port not in (s.local_port, s.remote_port) and (w.gpu or (s.remote_address, s.remote_port) in local)
+        if port not in (s.local_port, s.remote_port) and (met or (s.remote_address, s.remote_port) in local)
     ]  # fmt: skip
     if data:
         current = Phase.STEADY

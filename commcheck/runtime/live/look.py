@@ -74,7 +74,7 @@ class Watched(Value, frozen=True):
     def wrote(self) -> bool:
         """It has written between the looks: a weak sign, since a thread may do so while the program stands."""
         then, now = self.first.written, self.last.written
-        return then is not None and now is not None and now > then
+        return then is not None and now is not None and now != then
 
     @property
     def movement(self) -> str:
@@ -83,22 +83,18 @@ class Watched(Value, frozen=True):
             return ""
         if self.first.stack and self.last.stack and self.first.stack != self.last.stack:
             return "its program is at another place than before"
-        if not self._waits:
-            if self._worked:
-                return "it works"
-            if self.wrote and not self.gpu:
-                return "it has written"
+        if self._worked and not self._waits:
+            return "it works"
         return "its connections carry something" if self._exchanges and not self.gpu else ""
 
     @property
     def moves(self) -> bool | None:
-        """Whether it gets on with its work; None where that cannot be told: a rank that waits for a GPU may spin, and what
-        one writes that stands in a collective may come of another thread."""
+        """Whether it gets on with its work; None where that cannot be told: a rank that waits for a GPU may spin."""
         if self.gone or self.stopped:
             return False
         if self.movement:
             return True
-        return None if self.wrote or (self.gpu and not self._waits) else False
+        return None if self.gpu and not self._waits else False
 
     @property
     def _waits(self) -> bool:
