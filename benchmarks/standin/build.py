@@ -26,7 +26,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SOURCES = (
-    *("*.cc", "os/linux*.cc", "os/posix*.cc", "graph/*.cc", "misc/*.cc", "transport/**/*.cc", "register/*.cc", "plugin/**/*.cc"),
+    *(
+        "*.cc",
+        "os/linux*.cc",
+        "os/posix*.cc",
+        "graph/*.cc",
+        "misc/*.cc",
+        "transport/**/*.cc",
+        "register/*.cc",
+        "plugin/**/*.cc",
+    ),
     *("nccl_device/*.cc", "scheduler/*.cc", "gin/*.cc", "rma/*.cc", "ras/*.cc", "param/*.cc", "devcomm/**/*.cc"),
 )
 LEFT_OUT = ("enhcompat.cc", "client.cc", "net_ib_stub.cc", "net_socket_stub.cc")
