@@ -33,7 +33,7 @@ _UNHEEDING = Lazy(r"Unable to shutdown process (?P<pid>\d{1,9}) via \S+, forcefu
 _AFTERWARDS = 0.3
 _TIMED_OUT = "watchdog caught collective operation timeout"
 _OF_THE_END = Lazy(
-    r"KeyboardInterrupt|SignalException|SIGTERM|SIGINT|SIGHUP|exitcode\s{0,4}: (?:-(?:15|2|1)|143|130|129)\b"
+    r"KeyboardInterrupt|SignalException|RendezvousClosedError|SIGTERM|SIGINT|SIGHUP|exitcode\s{0,4}: (?:-(?:15|2|1)|143|130|129)\b"
 )
 _FAILED = Lazy(r"\bfailed \(exitcode: -?[1-9]")  # torchrun's agent, of the process that failed first
 _SURE = 0.6

@@ -125,3 +125,11 @@ def test_a_rank_that_torchrun_kills_when_it_does_not_end_is_no_cause():
     )
     assert not {"rank-killed", "rank-oom-killed"} & set(roots(TIMED_OUT, forced, first, *last))
     assert "rank-killed" in roots(TIMED_OUT, first, *last)
+
+
+def test_that_others_have_closed_the_rendezvous_is_no_failure_of_the_rank_that_is_ended_then() -> None:
+    text = """raise RendezvousClosedError
+torch.distributed.elastic.rendezvous.api.RendezvousClosedError
+W0409 07:28:49.530000 1359 torch/distributed/elastic/agent/server/api.py:719] Received 15 death signal, shutting down workers
+"""
+    assert judged(text).diagnoses[0].cause == "rank-killed"
