@@ -128,10 +128,15 @@ def _leaders(cards: dict[int, dict[str, Any]]) -> tuple[int, ...]:
 
 
 def _probe_all(ctx: RankContext, cards: dict[int, dict[str, Any]], leaders: tuple[int, ...], nonce: bytes) -> None:
+    roots = targets([r for r in leaders if cards[r]["nccl_port"]], ctx.rank)
+    alike = [r for r in roots if cards[r]["nccl"] == cards[r]["address"] and cards[r]["port"]]
+
     def one(peer: int) -> None:
         card = cards[peer]
         for probe in exchange(card["address"], card["port"], nonce, peer):
             ctx.journal.probed(probe)
+            if peer in alike and probe.ends:
+                ctx.journal.probed(replace(probe, kind="nccl"))
 
     def root(peer: int) -> None:
         card = cards[peer]
@@ -141,7 +146,7 @@ def _probe_all(ctx: RankContext, cards: dict[int, dict[str, Any]], leaders: tupl
     peers = [r for r in leaders if r != ctx.rank and cards[r]["port"]]
     ctx.journal.tries(tuple(peers))
     _at_once(one, peers)
-    _at_once(root, targets([r for r in leaders if cards[r]["nccl_port"]], ctx.rank))  # not beside what is timed
+    _at_once(root, [r for r in roots if r not in alike])  # not beside what is timed
 
 
 def _at_once(what: Callable[[int], None], peers: Iterable[int]) -> None:
