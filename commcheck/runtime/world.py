@@ -15,13 +15,15 @@ from commcheck.errors import LaunchError
 from commcheck.model import journal, wire
 from commcheck.model.case import Exit, Outcome
 from commcheck.model.plan import Plan, RankPlan
-from commcheck.system.process import oom_kills, read_oom_kills
+from commcheck.system.process import oom_kills, read_oom_kills, unlink_shared
 
 OUTPUT_KEPT = 1 << 18
 """Bytes of each stream of a rank that are kept, half from its begin and half from its end."""
 LOSSES = 4
 """Lost packets of one of the ranks' own probes from which it is looked whether they decide (as the rule link-lossy names
 them): a world that loses packets goes on, ever more slowly, and neither fails nor stands still."""
+NCCL_SHARED = "/dev/shm/nccl-"  # noqa: S108 - the place is the library's
+"""How the paths of NCCL's shared memory begin (src/misc/shmutils.cc): a rank removes it once its peers are connected."""
 END_DEADLINE = 5.0
 """Seconds for killed processes to be gone."""
 _STREAMS = ("stdout", "stderr", "journal", "stack")
@@ -256,6 +258,8 @@ class RunningWorld:
                 rank.killed_by_us = True
                 if rank.pid is not None and rank.plan.slot not in signalled:
                     signalled.add(rank.plan.slot)
+                    if "nccl" in rank.plan.backend:
+                        unlink_shared(rank.pid, NCCL_SHARED)
                     self.signal(rank, signal.SIGKILL)
             self.pump(deadline)
         for _ in self._drained():

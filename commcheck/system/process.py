@@ -1,5 +1,6 @@
 """Dying with the parent, resource limits, and what /proc says of a process."""
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -62,6 +63,19 @@ def state(pid: int) -> ProcessState | None:
         waiting = ""
     faults = int(fields[7]) + int(fields[9])
     return ProcessState(state=fields[0], threads=int(fields[17]), cpu=cpu, waiting_in=waiting, faults=faults)
+
+
+def unlink_shared(pid: int, beginning: str) -> None:
+    """Remove the files that a process maps and whose paths begin so, as it sees them: when it is killed, nobody else does."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+    except OSError:
+        return  # it is gone
+    mapped = {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}
+    for path in mapped:
+        if path.startswith(beginning) and not path.endswith(" (deleted)"):
+            with contextlib.suppress(OSError):  # it went just now, or is not ours
+                Path(f"/proc/{pid}/root{path}").unlink()
 
 
 def descendants(pid: int) -> tuple[int, ...]:
