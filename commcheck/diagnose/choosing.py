@@ -80,40 +80,26 @@ def _this_process(case: Case) -> tuple[RankRecord, ...]:
 
 def mended(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
     """The setting that names the interface, for each of `ranks`: one in a network that all hosts share."""
-    if ranks and all(by_nccl(r) for r in ranks):
-        return _mended_nccl(case, ranks)
-    by_slot = {str(r.slot): interface_for(case, r) for r in ranks}
-    if not by_slot or not all(by_slot.values()):
+    nccl = bool(ranks) and all(by_nccl(r) for r in ranks)
+    if nccl and not several_hosts(case):
         return ()
+    variable, exactly = ("NCCL_SOCKET_IFNAME", "=") if nccl else ("GLOO_SOCKET_IFNAME", "")
+    found = {str(r.slot): interface_for(case, r) for r in ranks}
+    if not found or not all(found.values()):
+        return ()
+    by_slot = {slot: exactly + name for slot, name in found.items()}
     shown = ", ".join(sorted(set(by_slot.values())))
-    text = f"name an interface in the network that the hosts share: GLOO_SOCKET_IFNAME={shown}"
+    text = f"name an interface in the network that the hosts share: {variable}={shown}"
     if shown == "lo":
-        text = (
-            "name an interface that is there: GLOO_SOCKET_IFNAME=lo (loopback: right while all ranks run on one host)"
-        )
+        text = f"name an interface that is there: {variable}=lo (loopback: right while all ranks run on one host)"
     if case.origin is Origin.STATIC:  # no rank yet: the setting is for whatever will be started from this shell
-        text = f"name an interface that this host has: GLOO_SOCKET_IFNAME={shown}"
-        return (Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text=text, set={"GLOO_SOCKET_IFNAME": shown}),)
+        text = f"name an interface that this host has: {variable}={shown}"
+        return (Fix(pattern=FixPattern.COMMUNICATION_CONFIGURATION, text=text, set={variable: shown}),)
     return (
         Fix(
             pattern=FixPattern.COMMUNICATION_CONFIGURATION,
             text=text,
-            rank_set={slot: {"GLOO_SOCKET_IFNAME": name} for slot, name in by_slot.items()},
-            applies_to_ranks=names(ranks),
-        ),
-    )
-
-
-def _mended_nccl(case: Case, ranks: tuple[RankRecord, ...]) -> tuple[Fix, ...]:
-    by_slot = {str(r.slot): interface_for(case, r) for r in ranks}
-    if not all(by_slot.values()) or not several_hosts(case):
-        return ()
-    shown = ", ".join(f"={name}" for name in sorted(set(by_slot.values())))
-    return (
-        Fix(
-            pattern=FixPattern.COMMUNICATION_CONFIGURATION,
-            text=f"name an interface in the network that the hosts share: NCCL_SOCKET_IFNAME={shown}",
-            rank_set={slot: {"NCCL_SOCKET_IFNAME": f"={name}"} for slot, name in by_slot.items()},
+            rank_set={slot: {variable: name} for slot, name in by_slot.items()},
             applies_to_ranks=names(ranks),
         ),
     )
